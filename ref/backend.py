@@ -1,0 +1,104 @@
+"""Which array module an array belongs to, and the way between host and device.
+
+Everything that knows NumPy from CuPy is in this file. Mathematics asks `xp = get_xp(x)` and
+calls `xp.tanh(x)`; CuPy is optional and imported nowhere else.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+try:
+    import cupy
+except ImportError:
+    cupy = None
+
+BLOCK = 1 << 15  # elements; five float32 arrays of a block fit in a 1 MiB cache
+
+
+class BackendError(Exception):
+    """The array backend asked for can't be used here; the message says what to install."""
+
+
+def get_xp(x):
+    """The module (numpy or cupy) whose functions take the array x."""
+    if cupy is not None and isinstance(x, cupy.ndarray):
+        return cupy
+    return np
+
+
+def select(name):
+    """The array module called `name` ("numpy" or "cupy").
+
+    Raises BackendError if it is not installed or finds no device.
+    """
+    if name == "numpy":
+        return np
+    if cupy is None:
+        raise BackendError(
+            "--backend cupy needs CuPy, which is not installed: "
+            "pip install cupy-cuda12x (CUDA 12) or cupy-cuda13x (CUDA 13), or use --backend numpy"
+        )
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise BackendError(
+            f"--backend cupy: CUDA can't be used here ({error}); "
+            "check the driver with nvidia-smi, or use --backend numpy"
+        ) from None
+    if count == 0:
+        raise BackendError("--backend cupy: no CUDA device found; use --backend numpy")
+    return cupy
+
+
+def to_host(x):
+    """x as a NumPy array (a copy only if it is on a device)."""
+    return x if get_xp(x) is np else cupy.asnumpy(x)
+
+
+def threads():
+    """How many threads elementwise work may use: the CPUs given to us, or OMP_NUM_THREADS."""
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cpus, int(limit)) if limit.isdigit() and int(limit) > 0 else cpus
+
+
+_pool = None
+
+
+def in_blocks(update, *groups):
+    """Call update(*block) on matching pieces of each group of equally long flat arrays.
+
+    `groups` are tuples of 1-D arrays; update changes its arguments in place, element by element.
+    On a CPU the pieces have BLOCK elements, so that all passes of one update find their operands
+    in the cache, and are shared out to threads (NumPy lets go of the interpreter while it works).
+    The result does not depend on how many threads there are. On a device: one call per group.
+    """
+    global _pool
+    if get_xp(groups[0][0]) is not np:
+        for group in groups:
+            update(*group)
+        return
+    pieces = [
+        [array[start : start + BLOCK] for array in group]
+        for group in groups
+        for start in range(0, group[0].size, BLOCK)
+    ]
+    workers = min(threads(), len(pieces))
+
+    def work(first):
+        for piece in pieces[first::workers]:
+            update(*piece)
+
+    if workers < 2 or sum(group[0].size for group in groups) < 2 * BLOCK:
+        work_alone = range(workers)
+        for first in work_alone:
+            work(first)
+        return
+    if _pool is None:
+        _pool = ThreadPoolExecutor(max_workers=threads())
+    others = [_pool.submit(work, first) for first in range(1, workers)]
+    work(0)
+    for other in others:
+        other.result()

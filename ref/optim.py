@@ -1,0 +1,96 @@
+"""Optimisers: Adam (Kingma & Ba 2015) and plain SGD.
+
+    new_state(params)                             zero moments, keyed like the parameters
+    adam(params, grads, state, ...)               change params and state in place
+    sgd(params, grads, state, ...)
+
+`params` and `grads` are {name: array} with the same names and shapes (`named` makes them from
+{"W": {l: array}, ...}); that they match is checked, so that no layer can be left out unnoticed.
+
+Adam at step t, with g the gradient:
+
+    m = β1 m + (1 - β1) g
+    v = β2 v + (1 - β2) g²
+    θ = θ - lr_t m / (√v + ε_t),     lr_t = lr √(1 - β2ᵗ) / (1 - β1ᵗ)
+
+ε can go in two places. epsilon_form "hat": ε_t = ε, the ε̂ at the end of the paper's section 2
+and what TensorFlow does. "kingma": ε_t = ε √(1 - β2ᵗ), which is Algorithm 1, m̂ / (√v̂ + ε).
+"""
+
+from math import sqrt
+
+from .backend import get_xp, in_blocks
+
+
+def named(groups, symbols):
+    """{"W": {1: array}} -> {"W_1": array} for the given symbols."""
+    return {f"{s}_{l}": array for s in symbols for l, array in groups[s].items()}
+
+
+def new_state(params):
+    """The state before the first step: t = 0 and zero moments m, v like each parameter."""
+    return {
+        "t": 0,
+        "m": {name: get_xp(p).zeros_like(p) for name, p in params.items()},
+        "v": {name: get_xp(p).zeros_like(p) for name, p in params.items()},
+    }
+
+
+def _check(params, grads):
+    if params.keys() != grads.keys():
+        missing = sorted(params.keys() ^ grads.keys())
+        raise ValueError(f"parameters and gradients differ in {', '.join(missing)}")
+    for name, p in params.items():
+        if p.shape != grads[name].shape:
+            raise ValueError(f"{name} is {p.shape}, its gradient {grads[name].shape}")
+
+
+def adam(params, grads, state, *, lr, beta1, beta2, epsilon, epsilon_form="hat"):
+    """One step of Adam. Changes params and state in place.
+
+    Raises ValueError where the names or shapes of params and grads differ.
+    """
+    _check(params, grads)
+    state["t"] += 1
+    root = sqrt(1 - beta2 ** state["t"])
+    lr_t = lr * root / (1 - beta1 ** state["t"])
+    epsilon_t = epsilon if epsilon_form == "hat" else epsilon * root
+
+    def update(theta, g, m, v):
+        xp = get_xp(theta)
+        t = g * (1 - beta1)
+        m *= beta1
+        m += t
+        xp.multiply(g, g, out=t)
+        t *= 1 - beta2
+        v *= beta2
+        v += t
+        xp.sqrt(v, out=t)
+        t += epsilon_t
+        xp.divide(m, t, out=t)
+        t *= lr_t
+        theta -= t
+
+    in_blocks(update, *_flat(params, grads, state["m"], state["v"]))
+
+
+def sgd(params, grads, state, *, lr):
+    """One step of gradient descent, θ = θ - lr g. Changes params and state in place.
+
+    Raises ValueError where the names or shapes of params and grads differ.
+    """
+    _check(params, grads)
+    state["t"] += 1
+
+    def update(theta, g):
+        theta -= lr * g
+
+    in_blocks(update, *_flat(params, grads))
+
+
+def _flat(params, *others):
+    """Tuples of matching flat views: one for each parameter array."""
+    for name, p in params.items():
+        if not p.flags.c_contiguous:
+            raise ValueError(f"{name} is not contiguous, so it can't be changed in place")
+    return [tuple(d[name].reshape(-1) for d in (params, *others)) for name in params]

@@ -1,0 +1,244 @@
+"""Train a network with one of the paper's rules: python -m ref.train --rule fa
+
+Without --data it trains on `digits`, which it makes on the first run.
+"""
+
+import argparse
+import datetime
+import math
+import platform
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+from tqdm import tqdm
+
+import data_prep.digits
+from data_prep.command import Parser, count, seed
+
+from . import __version__, architectures, folder, hyperparameters, rules, training
+from .backend import BackendError, select, to_host
+from .data import DataFormatError, open_data
+from .network import initial_parameters
+from .optim import named
+
+PREPARE = {  # the command that makes data/NAME.h5
+    "digits": "python -m data_prep.digits",
+    "mnist": "python -m data_prep.mnist",
+    "cifar10": "python -m data_prep.cifar10",
+}
+
+
+class UsageError(Exception):
+    """Arguments that don't fit together; one clear line for the user."""
+
+
+def positive(text):
+    """An argparse type: a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def decay(text):
+    """An argparse type: a number in [0, 1)."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number in [0, 1)")
+    return value
+
+
+def parser():
+    p = Parser(prog="python -m ref.train", description=__doc__.splitlines()[0])
+    p.add_argument("--rule", required=True, choices=rules.NAMES, metavar="RULE",
+                   help=f"learning rule: {', '.join(rules.NAMES)}")
+    p.add_argument("--arch", default="mnist-fc",
+                   help="a network of Table 3 by name, or layers: \"dense 256, softmax 10\" "
+                        "(default %(default)s)")
+    p.add_argument("--data", default="digits", metavar="NAME|FILE",
+                   help="data/NAME.h5, or an HDF5 file (default %(default)s)")
+    p.add_argument("--epochs", type=count, default=20, help="default %(default)s")
+    p.add_argument("--batch-size", type=count, default=100, help="default %(default)s")
+    p.add_argument("--seed", type=seed, default=0, help="default %(default)s")
+    p.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    p.add_argument("--backend", choices=("numpy", "cupy"), default="numpy")
+    p.add_argument("--out", metavar="DIR", help="the run's folder (default: a new runs/out/...)")
+    p.add_argument("--validation", type=int, default=0, metavar="N",
+                   help="set N training examples apart and report their error too")
+    p.add_argument("--angles", action="store_true",
+                   help="record the angle between the rule's and backpropagation's updates")
+    o = p.add_argument_group("optimiser (defaults: Table 5's for the network and rule)")
+    o.add_argument("--optimizer", choices=("adam", "sgd"), default="adam")
+    o.add_argument("--lr", type=positive, help="learning rate")
+    o.add_argument("--beta1", type=decay, help="decay of Adam's first moment")
+    o.add_argument("--beta2", type=decay, help="decay of Adam's second moment")
+    o.add_argument("--epsilon", type=positive, help="Adam's epsilon")
+    o.add_argument("--epsilon-form", choices=("hat", "kingma"), default="hat",
+                   help="where epsilon goes (ref/optim.py; default %(default)s, TensorFlow's)")
+    return p
+
+
+def find_data(name):
+    """The path of a data set given by name or as a file; makes `digits` where it is missing."""
+    path = Path(name) if name.endswith((".h5", ".hdf5")) else Path("data") / f"{name}.h5"
+    if path.exists():
+        return path
+    if name == "digits":
+        print(f"making the data set digits ({path}) ...", flush=True)
+        data_prep.digits.make(path)
+        return path
+    if name in PREPARE:
+        raise UsageError(f"--data {name}: {path} is not there; make it with: {PREPARE[name]}")
+    raise UsageError(
+        f"--data {name}: {path} is not there; give an .h5 file or a name: "
+        + ", ".join(f"{known} ({command})" for known, command in PREPARE.items())
+    )
+
+
+def resolve(args):
+    """The resolved hyperparameters of a run: tables first, then what the command line says."""
+    setting, source = hyperparameters.lookup(args.arch, args.rule, None)
+    setting = {key: setting[key] for key in ("lr", "beta1", "beta2", "epsilon")}
+    given = {key: getattr(args, key) for key in setting if getattr(args, key) is not None}
+    setting |= given
+    return setting | {"optimizer": args.optimizer, "epsilon_form": args.epsilon_form}, source
+
+
+def versions():
+    """What a result depends on, for config.json."""
+    return {
+        "ref": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "h5py": h5py.__version__,
+        "machine": platform.machine(),
+        "processor": platform.processor(),
+    }
+
+
+def build(args, data):
+    """The network for the arguments and the data, extended by the rule."""
+    net = architectures.build(args.arch, data.in_shape)
+    outputs = net.shape(net.L)
+    if outputs != (len(data.classes),):
+        raise UsageError(
+            f"--arch {args.arch} has {outputs[0]} outputs, "
+            f"but {data.path} has {len(data.classes)} classes"
+        )
+    return rules.get(args.rule).extend(net)
+
+
+def run(args):
+    """Train as the arguments say; returns the folder."""
+    xp, dtype = select(args.backend), np.dtype(args.dtype)
+    data = open_data(find_data(args.data), args.validation)
+    net = build(args, data)
+    setting, source = resolve(args)
+    label = Path(args.data).stem
+    arch = args.arch if args.arch in architectures.NAMED else "custom"
+    out = folder.create(args.out, f"{arch}_{args.rule}_{label}_seed{args.seed}")
+    folder.write_config(out, {
+        "command": shlex.join(["python", "-m", "ref.train", *sys.argv[1:]]),
+        "arguments": vars(args),
+        "hyperparameters": setting,
+        "hyperparameters_from": source,
+        "data": {"path": str(Path(data.path).resolve()), "name": data.name},
+        "versions": versions(),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    })
+    print(f"{args.rule} on {args.arch}, {data.name}: {len(data.train)} train and "
+          f"{len(data.test)} test examples; results in {out}", flush=True)
+
+    initial = initial_parameters(net, training.initial_stream(args.seed), dtype)
+    params = {symbol: {l: xp.asarray(array) for l, array in layers.items()}
+              for symbol, layers in initial.items()}
+    trainer = training.Trainer(net, rules.get(args.rule), params, setting, args.seed)
+    try:
+        rows = epochs(args, data, trainer, out, xp, dtype)
+    finally:
+        arrays = named(params, params.keys())
+        folder.write_parameters(out, {name: to_host(array) for name, array in arrays.items()})
+    best = min(rows, key=lambda row: row["test_error"])
+    print(f"best test error {best['test_error']:.2f} % (epoch {best['epoch']}), "
+          f"final {rows[-1]['test_error']:.2f} %")
+    return out
+
+
+def epochs(args, data, trainer, out, xp, dtype):
+    """Train for args.epochs; prints and records a row for each."""
+    probe = None
+    if args.angles:
+        images, labels = next(iter(data.train.in_order(training.ANGLE_BATCH)))
+        n_classes = len(data.classes)
+        probe = (training.to_input(images, xp, dtype),
+                 training.one_hot(labels, n_classes, xp, dtype))
+    rows = []
+    for epoch in range(1, args.epochs + 1):
+        start = time.perf_counter()
+        batches = data.train.epoch(args.batch_size, args.seed, epoch)
+        row = {"epoch": epoch}
+        row |= training.train_epoch(trainer, batches, xp, dtype, progress_bar(args, data, epoch))
+        parts = {"validation": data.validation, "test": data.test}
+        for name, part in parts.items():
+            if part is not None:
+                error, loss = training.evaluate(trainer.net, trainer.params, part, xp, dtype)
+                row |= {f"{name}_error": error, f"{name}_loss": loss}
+        if probe is not None:
+            row |= {f"angle_{l}": a for l, a in training.angles(trainer, *probe).items()}
+        row["seconds"] = round(time.perf_counter() - start, 3)
+        rows.append(row)
+        folder.write_metrics(out, rows)
+        print(epoch_line(row), flush=True)
+    return rows
+
+
+def epoch_line(row):
+    """One line for a person: errors in %, losses, angles, seconds."""
+    parts = [f"epoch {row['epoch']:3d}"]
+    for name in ("train", "validation", "test"):
+        if f"{name}_error" in row:
+            parts.append(f"{name} {row[f'{name}_error']:6.2f} % loss {row[f'{name}_loss']:.4f}")
+    angles = [f"{value:.0f}" for key, value in row.items() if key.startswith("angle_")]
+    if angles:
+        parts.append(f"angles {' '.join(angles)}")
+    parts.append(f"{row['seconds']:.1f} s")
+    return "   ".join(parts)
+
+
+def progress_bar(args, data, epoch):
+    """A tqdm bar for one epoch, silent where standard error is not a terminal."""
+    total = -(-len(data.train) // args.batch_size)
+    return lambda batches: tqdm(
+        batches, total=total, desc=f"epoch {epoch}/{args.epochs}", leave=False, disable=None
+    )
+
+
+def main():
+    args = parser().parse_args()
+    try:
+        run(args)
+        return 0
+    except (UsageError, DataFormatError, BackendError, folder.FolderError,
+            architectures.ArchitectureError, data_prep.hdf5.DataError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except training.Diverged as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: what was reached so far is in the run's folder", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
