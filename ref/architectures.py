@@ -20,8 +20,11 @@ class ArchitectureError(Exception):
     """A network that can't be built; the message points at the wrong word."""
 
 
-def build(name, in_shape=None):
+def build(name, in_shape=None, output="probabilities"):
     """The network called `name`, or described by it, for inputs of in_shape (H, W, C).
+
+    output  what h_L is: "probabilities", softmax(a_L), or "logits", a_L itself with the softmax
+            inside the loss (ref/conventions.py).
 
     Raises ArchitectureError for an unknown name, a layer that can't be read, or a named network
     whose input has another shape.
@@ -55,6 +58,8 @@ def build(name, in_shape=None):
         maps[l] = _layer(l, token, shape)
         act[l] = activations.softmax if kind == "softmax" else activations.tanh
         shape = maps[l].out_shape
+    if output == "logits":
+        return Network(maps, act | {len(maps): activations.identity}, losses.cross_entropy_logits)
     return Network(maps, act, losses.cross_entropy)
 
 

@@ -52,9 +52,21 @@ def select(name):
     return cupy
 
 
+def to_device(tree, xp):
+    """A tree of dicts of NumPy arrays, with every array moved to xp's device."""
+    if isinstance(tree, dict):
+        return {key: to_device(value, xp) for key, value in tree.items()}
+    return xp.asarray(tree)
+
+
 def to_host(x):
     """x as a NumPy array (a copy only if it is on a device)."""
     return x if get_xp(x) is np else cupy.asnumpy(x)
+
+
+def join(u, v):
+    """u and v side by side along their last axis."""
+    return get_xp(u).concatenate([u, v], axis=-1)
 
 
 def threads():
@@ -92,8 +104,7 @@ def in_blocks(update, *groups):
             update(*piece)
 
     if workers < 2 or sum(group[0].size for group in groups) < 2 * BLOCK:
-        work_alone = range(workers)
-        for first in work_alone:
+        for first in range(workers):
             work(first)
         return
     if _pool is None:

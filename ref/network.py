@@ -17,7 +17,7 @@ class Network:
     """Layers 1..L and the linear maps that a rule adds to them.
 
     map[l]    the linear map of W_l;  act[l]  its σ_l;  loss  of h_L
-    g_map[l]  the linear map of V_l, whose *transpose* is the inverse g_l (rules/inverse.py)
+    g_map[l]  the linear map of V_l, whose *transpose* is the inverse g_l (rules/inverses.py)
     b_map[l]  the linear map of B_l (rules/fa.py, rules/dfa.py)
     z_map     the linear map of W_z, from h_{L-1} to the auxiliary output (rules/ao_sdtp.py)
     """

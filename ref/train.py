@@ -17,13 +17,14 @@ import numpy as np
 from tqdm import tqdm
 
 import data_prep.digits
-from data_prep.command import Parser, count, seed
+from data_prep.command import Parser, count, integer_at_least, seed
 
-from . import __version__, architectures, folder, hyperparameters, rules, training
-from .backend import BackendError, select, to_host
+from . import __version__, architectures, conventions, folder, hyperparameters, rules, training
+from .backend import BackendError, select, to_device, to_host
 from .data import DataFormatError, open_data
 from .network import initial_parameters
 from .optim import named
+from .rules import inverses
 
 PREPARE = {  # the command that makes data/NAME.h5
     "digits": "python -m data_prep.digits",
@@ -58,6 +59,27 @@ def decay(text):
     return value
 
 
+def whole(text):
+    """An argparse type: an integer of at least 0."""
+    return integer_at_least(text, 0)
+
+
+def number_from(low, high=math.inf):
+    """An argparse type: a finite number in [low, high]."""
+
+    def convert(text):
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and low <= value <= high):
+            limits = f"of at least {low}" if high == math.inf else f"in [{low}, {high}]"
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number {limits}")
+        return value
+
+    return convert
+
+
 def parser():
     p = Parser(prog="python -m ref.train", description=__doc__.splitlines()[0])
     p.add_argument("--rule", required=True, choices=rules.NAMES, metavar="RULE",
@@ -77,15 +99,36 @@ def parser():
                    help="set N training examples apart and report their error too")
     p.add_argument("--angles", action="store_true",
                    help="record the angle between the rule's and backpropagation's updates")
-    o = p.add_argument_group("optimiser (defaults: Table 5's for the network and rule)")
+    add_setting_arguments(p)
+    return p
+
+
+def add_setting_arguments(p):
+    """Every hyperparameter and convention; None where the table's or the rule's default holds."""
+    p.add_argument("--hyperparameters", choices=("default", "paper"), default="default",
+                   help="default values: ours where Table 5's do not learn, or Table 5's alone")
+    o = p.add_argument_group("optimiser (defaults: ref/hyperparameters.py)")
     o.add_argument("--optimizer", choices=("adam", "sgd"), default="adam")
-    o.add_argument("--lr", type=positive, help="learning rate")
-    o.add_argument("--beta1", type=decay, help="decay of Adam's first moment")
-    o.add_argument("--beta2", type=decay, help="decay of Adam's second moment")
-    o.add_argument("--epsilon", type=positive, help="Adam's epsilon")
     o.add_argument("--epsilon-form", choices=("hat", "kingma"), default="hat",
                    help="where epsilon goes (ref/optim.py; default %(default)s, TensorFlow's)")
-    return p
+    for prefix, what in (("", "forward parameters"), ("inverse-", "inverses")):
+        o.add_argument(f"--{prefix}lr", type=positive, help=f"learning rate of the {what}")
+        o.add_argument(f"--{prefix}beta1", type=decay, help="decay of Adam's first moment")
+        o.add_argument(f"--{prefix}beta2", type=decay, help="decay of Adam's second moment")
+        o.add_argument(f"--{prefix}epsilon", type=positive, help="Adam's epsilon")
+    t = p.add_argument_group("target propagation")
+    t.add_argument("--schedule", choices=("parallel", "alternating"),
+                   help="train both losses on every batch (default), or a whole pass for the "
+                        "inverses and then one for the forward parameters, in every epoch")
+    t.add_argument("--alpha", type=number_from(0), help="step of DTP's first target")
+    t.add_argument("--sigma", type=number_from(0), help="noise that trains the inverses")
+    t.add_argument("--mu", type=number_from(0, 1), help="weight of BP's targets (rule hybrid)")
+    t.add_argument("--aux", type=whole, help="auxiliary output units (rule ao-sdtp)")
+    t.add_argument("--inverse", choices=inverses.SHAPES, help="receptive field of the inverses")
+    t.add_argument("--convention", choices=conventions.PRESETS,
+                   help="preset of the options below (ref/conventions.py; default bartunov2018)")
+    for option, values in conventions.VALUES.items():
+        t.add_argument(f"--{option.replace('_', '-')}", choices=values)
 
 
 def find_data(name):
@@ -106,12 +149,52 @@ def find_data(name):
 
 
 def resolve(args):
-    """The resolved hyperparameters of a run: tables first, then what the command line says."""
-    setting, source = hyperparameters.lookup(args.arch, args.rule, None)
-    setting = {key: setting[key] for key in ("lr", "beta1", "beta2", "epsilon")}
-    given = {key: getattr(args, key) for key in setting if getattr(args, key) is not None}
-    setting |= given
-    return setting | {"optimizer": args.optimizer, "epsilon_form": args.epsilon_form}, source
+    """A run's whole setting, and the table it starts from.
+
+    First the tables and the rule's defaults, then the convention, then what the command line says.
+    Raises UsageError for an option that the rule does not have, or a value it can't follow.
+    """
+    rule = rules.get(args.rule)
+    with_inverses = rules.has_inverses(rule)
+    schedule = (args.schedule or "parallel") if with_inverses else None
+    optimiser = ("lr", "beta1", "beta2", "epsilon")
+    own = (*rule.BUILD_OPTIONS, *rule.STEP_OPTIONS)
+    if with_inverses:
+        optimiser += tuple(f"inverse_{key}" for key in optimiser)
+        own += ("schedule", "sigma", "convention", "output", "order")
+    every = ("schedule", "alpha", "sigma", "mu", "aux", "inverse", "convention",
+             *conventions.VALUES, *(f"inverse_{key}" for key in optimiser[:4]))
+    for key in every:
+        if getattr(args, key) is not None and key not in (*own, *optimiser):
+            raise UsageError(f"--{key.replace('_', '-')}: the rule {args.rule} has no such option")
+
+    try:
+        table, source = hyperparameters.lookup(
+            args.arch, args.rule, schedule, args.hyperparameters)
+    except KeyError:
+        raise UsageError(
+            f"--hyperparameters paper: Table 5 has nothing for {args.rule} "
+            f"{'' if schedule is None else schedule + ' '}on {args.arch}") from None
+    setting = {key: table[key] for key in optimiser}
+    setting |= {"optimizer": args.optimizer, "epsilon_form": args.epsilon_form}
+    if with_inverses:
+        setting |= {"schedule": schedule, "sigma": table["sigma"], "inverse": "same"}
+        setting |= {"alpha": table["alpha"]} if "alpha" in own else {}
+        setting |= rule.DEFAULTS
+        preset = args.convention or "bartunov2018"
+        for key, value in conventions.PRESETS[preset].items():
+            if key not in own and value != conventions.PRESETS["bartunov2018"].get(key):
+                raise UsageError(
+                    f"--convention {preset} needs {key} {value}, which {args.rule} does not have")
+            setting[key] = value
+        setting["convention"] = preset
+    given = (*own, *optimiser)
+    setting |= {key: getattr(args, key) for key in given if getattr(args, key) is not None}
+    if setting.get("output") == "logits" and args.rule != "dtp":
+        raise UsageError(
+            f"--output logits: no finite logits minimise the loss, so {args.rule} has no first "
+            "target there; use probabilities, or the rule dtp")
+    return setting, source
 
 
 def versions():
@@ -126,24 +209,25 @@ def versions():
     }
 
 
-def build(args, data):
+def build(args, data, setting):
     """The network for the arguments and the data, extended by the rule."""
-    net = architectures.build(args.arch, data.in_shape)
+    net = architectures.build(args.arch, data.in_shape, setting.get("output", "probabilities"))
     outputs = net.shape(net.L)
     if outputs != (len(data.classes),):
         raise UsageError(
             f"--arch {args.arch} has {outputs[0]} outputs, "
             f"but {data.path} has {len(data.classes)} classes"
         )
-    return rules.get(args.rule).extend(net)
+    rule = rules.get(args.rule)
+    return rule.extend(net, **{key: setting[key] for key in rule.BUILD_OPTIONS})
 
 
 def run(args):
     """Train as the arguments say; returns the folder."""
     xp, dtype = select(args.backend), np.dtype(args.dtype)
     data = open_data(find_data(args.data), args.validation)
-    net = build(args, data)
     setting, source = resolve(args)
+    net = build(args, data, setting)
     label = Path(args.data).stem
     arch = args.arch if args.arch in architectures.NAMED else "custom"
     out = folder.create(args.out, f"{arch}_{args.rule}_{label}_seed{args.seed}")
@@ -160,8 +244,7 @@ def run(args):
           f"{len(data.test)} test examples; results in {out}", flush=True)
 
     initial = initial_parameters(net, training.initial_stream(args.seed), dtype)
-    params = {symbol: {l: xp.asarray(array) for l, array in layers.items()}
-              for symbol, layers in initial.items()}
+    params = to_device(initial, xp)
     trainer = training.Trainer(net, rules.get(args.rule), params, setting, args.seed)
     try:
         rows = epochs(args, data, trainer, out, xp, dtype)
@@ -185,9 +268,11 @@ def epochs(args, data, trainer, out, xp, dtype):
     rows = []
     for epoch in range(1, args.epochs + 1):
         start = time.perf_counter()
-        batches = data.train.epoch(args.batch_size, args.seed, epoch)
         row = {"epoch": epoch}
-        row |= training.train_epoch(trainer, batches, xp, dtype, progress_bar(args, data, epoch))
+        for number, phase in passes(trainer.setting.get("schedule"), epoch):
+            batches = data.train.epoch(args.batch_size, args.seed, number)
+            bar = progress_bar(args, data, f"epoch {epoch}/{args.epochs} {phase}")
+            row |= training.train_epoch(trainer, batches, xp, dtype, phase, bar)
         parts = {"validation": data.validation, "test": data.test}
         for name, part in parts.items():
             if part is not None:
@@ -202,12 +287,26 @@ def epochs(args, data, trainer, out, xp, dtype):
     return rows
 
 
+def passes(schedule, epoch):
+    """The passes over the training data that make an epoch: (number of the pass, phase) each.
+
+    Alternating, an epoch is a pass for the inverses and a pass for the forward parameters, as in
+    Lee et al.'s code, so that the forward parameters see each example once an epoch either way.
+    """
+    if schedule == "alternating":
+        return [(2 * epoch - 1, "inverse"), (2 * epoch, "forward")]
+    return [(epoch, "both")]
+
+
 def epoch_line(row):
     """One line for a person: errors in %, losses, angles, seconds."""
     parts = [f"epoch {row['epoch']:3d}"]
     for name in ("train", "validation", "test"):
         if f"{name}_error" in row:
             parts.append(f"{name} {row[f'{name}_error']:6.2f} % loss {row[f'{name}_loss']:.4f}")
+    inverse = [f"{row[key]:.3g}" for key in sorted(row) if key.startswith("inverse_loss_")]
+    if inverse:
+        parts.append(f"inverse loss {' '.join(inverse)}")
     angles = [f"{value:.0f}" for key, value in row.items() if key.startswith("angle_")]
     if angles:
         parts.append(f"angles {' '.join(angles)}")
@@ -215,12 +314,10 @@ def epoch_line(row):
     return "   ".join(parts)
 
 
-def progress_bar(args, data, epoch):
-    """A tqdm bar for one epoch, silent where standard error is not a terminal."""
+def progress_bar(args, data, label):
+    """A tqdm bar for one pass, silent where standard error is not a terminal."""
     total = -(-len(data.train) // args.batch_size)
-    return lambda batches: tqdm(
-        batches, total=total, desc=f"epoch {epoch}/{args.epochs}", leave=False, disable=None
-    )
+    return lambda batches: tqdm(batches, total=total, desc=label, leave=False, disable=None)
 
 
 def main():

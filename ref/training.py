@@ -9,7 +9,7 @@ import numpy as np
 from . import optim
 from .backend import get_xp, to_host
 from .network import forward
-from .rules import bp
+from .rules import bp, has_inverses
 from .seeds import stream
 
 CHECK_EVERY = 50  # steps between looks at the running sums, each of which waits for the device
@@ -27,34 +27,68 @@ class Trainer:
     net       network.Network, extended by the rule
     rule      a module of rules/
     params    {"W": {l: array}, ...}; changed in place by every step
-    setting   the resolved hyperparameters (hyperparameters.py), epsilon_form and optimizer
+    setting   the resolved hyperparameters: the rule's STEP_OPTIONS, sigma, order, and for the
+              forward parameters and (with prefix "inverse_") the inverses lr, beta1, beta2,
+              epsilon; optimizer and epsilon_form for both
+    seed      of the noise: ε at step t is a function of the seed and t alone
     t         steps taken so far
     """
 
     def __init__(self, net, rule, params, setting, seed):
         self.net, self.rule, self.params, self.setting, self.seed = net, rule, params, setting, seed
+        self.options = {key: setting[key] for key in rule.STEP_OPTIONS}
         self.t = 0
-        self.trained = optim.named(params, rule.SYMBOLS)
-        self.state = optim.new_state(self.trained)
+        self.trained = {"forward": optim.named(params, ("W", "b"))}
+        if has_inverses(rule):
+            self.trained["inverse"] = optim.named(params, ("V", "c"))
+        self.state = {group: optim.new_state(named) for group, named in self.trained.items()}
 
-    def step(self, x, y):
-        """Train on one batch, x (N, *shape_0), y (N, *shape_L); returns what the rule computed."""
-        out = self.rule.step(self.net, self.params, x, y)
+    def step(self, x, y, phase="both", eps=None):
+        """Train on one batch, x (N, *shape_0), y (N, *shape_L); returns what the rule computed.
+
+        phase  "both", "forward" or "inverse": which parameters to train
+        eps    {l: like h_l}, the noise; drawn from the seed and t where not given
+        """
         self.t += 1
-        self._update(self.trained, optim.named(_gradients(out), self.rule.SYMBOLS), self.state, "")
+        if not has_inverses(self.rule):
+            out = self.rule.step(self.net, self.params, x, y)
+            self._update("forward", out)
+            return out
+        if eps is None:
+            eps = self.noise(len(x), get_xp(x), x.dtype)
+        if phase == "both" and self.setting["order"] == "inverse-first":
+            inverse = self.step_of(x, y, eps, "inverse")
+            return {**inverse, **self.step_of(x, y, eps, "forward")}
+        return self.step_of(x, y, eps, phase)
+
+    def step_of(self, x, y, eps, phase):
+        """The rule's step for one phase, then the optimisers' steps, in Algorithm 1's order."""
+        out = self.rule.step(self.net, self.params, x, y, eps, phase, **self.options)
+        if phase != "forward":
+            self._update("inverse", out)
+        if phase != "inverse":
+            self._update("forward", out)
         return out
 
-    def _update(self, trained, grads, state, prefix):
-        s = {key: self.setting[prefix + key] for key in ("lr", "beta1", "beta2", "epsilon")}
+    def noise(self, N, xp, dtype):
+        """{l: ε_l ~ N(0, σ²), (N, *shape_l)} for every activity that an inverse reconstructs."""
+        rng = stream(self.seed, "noise", self.t)
+        sigma = dtype.type(self.setting["sigma"])
+        return {
+            l - 1: xp.asarray(sigma * rng.standard_normal((N, *self.net.shape(l - 1)), dtype=dtype))
+            for l in sorted(self.net.g_map)
+        }
+
+    def _update(self, group, out):
+        gradients = {"forward": {"W": "dW", "b": "db"}, "inverse": {"V": "dV", "c": "dc"}}[group]
+        grads = optim.named({s: out[d] for s, d in gradients.items()}, gradients)
+        prefix = "inverse_" if group == "inverse" else ""
         if self.setting["optimizer"] == "sgd":
-            optim.sgd(trained, grads, state, lr=s["lr"])
-        else:
-            optim.adam(trained, grads, state, **s, epsilon_form=self.setting["epsilon_form"])
-
-
-def _gradients(out):
-    """{"dW": ..., "db": ...} -> {"W": ..., "b": ...}, the names of what they are gradients of."""
-    return {key[1:]: value for key, value in out.items() if key in ("dW", "db", "dV", "dc")}
+            optim.sgd(self.trained[group], grads, self.state[group], lr=self.setting[prefix + "lr"])
+            return
+        s = {key: self.setting[prefix + key] for key in ("lr", "beta1", "beta2", "epsilon")}
+        form = self.setting["epsilon_form"]
+        optim.adam(self.trained[group], grads, self.state[group], **s, epsilon_form=form)
 
 
 def to_input(images, xp, dtype):
@@ -72,24 +106,27 @@ def wrong(h_L, y):
     return (h_L.argmax(axis=1) != y.argmax(axis=1)).sum()
 
 
-def train_epoch(trainer, batches, xp, dtype, progress=iter):
+def train_epoch(trainer, batches, xp, dtype, phase="both", progress=iter):
     """One pass over (images, labels) batches.
 
-    Returns {"train_error": % wrong, "train_loss": mean loss}, both as seen while training, each
-    batch before its update. Raises Diverged.
+    Returns {"train_error": % wrong, "train_loss": mean loss, "inverse_loss_l": mean L_l^inv, ...}
+    as seen while training, each batch before its update. Raises Diverged.
     """
     n_classes = trainer.net.shape(trainer.net.L)[0]
-    n = errors = loss = 0
+    n, total = 0, {}
     for images, labels in progress(batches):
         x, y = to_input(images, xp, dtype), one_hot(labels, n_classes, xp, dtype)
-        out = trainer.step(x, y)
+        out = trainer.step(x, y, phase)
         n += len(labels)
-        errors = errors + wrong(out["h"][trainer.net.L], y)
-        loss = loss + out["loss"].sum(dtype=np.float64)
+        batch = {"train_error": 100 * wrong(out["h"][trainer.net.L], y),
+                 "train_loss": out["loss"].sum(dtype=np.float64)}
+        for l, loss in out.get("inverse_loss", {}).items():
+            batch[f"inverse_loss_{l}"] = loss.sum(dtype=np.float64)
+        total = {key: total.get(key, 0) + value for key, value in batch.items()}
         if trainer.t % CHECK_EVERY == 0:
-            _check_finite(trainer, loss, x)
-    _check_finite(trainer, loss, x)
-    return {"train_error": 100 * float(errors) / n, "train_loss": float(loss) / n}
+            check_finite(trainer, total, x)
+    check_finite(trainer, total, x)
+    return {key: float(value) / n for key, value in sorted(total.items(), reverse=True)}
 
 
 def evaluate(net, params, part, xp, dtype):
@@ -107,7 +144,11 @@ def evaluate(net, params, part, xp, dtype):
 
 def angles(trainer, x, y):
     """{l: angle in degrees between the rule's dW_l and backpropagation's} on one batch."""
-    ours = trainer.rule.step(trainer.net, trainer.params, x, y)["dW"]
+    if has_inverses(trainer.rule):
+        ours = trainer.rule.step(
+            trainer.net, trainer.params, x, y, None, "forward", **trainer.options)["dW"]
+    else:
+        ours = trainer.rule.step(trainer.net, trainer.params, x, y)["dW"]
     theirs = bp.step(trainer.net, trainer.params, x, y)["dW"]
     return {l: _angle(ours[l], theirs[l]) for l in sorted(ours)}
 
@@ -118,21 +159,24 @@ def _angle(u, v):
     return float(np.degrees(np.arccos(np.clip(u @ v / norms, -1, 1)))) if norms else float("nan")
 
 
-def _check_finite(trainer, total, x):
-    if np.isfinite(float(total)):
+def check_finite(trainer, total, x):
+    """Raise Diverged, naming the layer, if a sum in {name: number} is NaN or infinite."""
+    bad = [name for name, value in total.items() if not np.isfinite(float(value))]
+    if not bad:
         return
-    net, params = trainer.net, trainer.params
+    params, xp = trainer.params, get_xp(x)
     with np.errstate(all="ignore"):
-        h, _ = forward(net, params, x)
-    where = "the loss"
-    for l in range(1, net.L + 1):
-        if not all(bool(get_xp(p).isfinite(p).all()) for p in (params["W"][l], params["b"][l])):
-            where = f"the parameters of layer {l}"
+        h, _ = forward(trainer.net, params, x)
+    where = ", ".join(bad)
+    for l in range(1, trainer.net.L + 1):
+        arrays = {"the activity": h[l]}
+        arrays |= {f"{s}_{l}": params[s][l] for s in trainer.rule.SYMBOLS if l in params[s]}
+        wrong_ones = [name for name, v in arrays.items() if not bool(xp.isfinite(v).all())]
+        if wrong_ones:
+            where += f"; in layer {l}: {', '.join(wrong_ones)}"
             break
-        if not bool(get_xp(x).isfinite(h[l]).all()):
-            where = f"the activity of layer {l}"
-            break
-    raise Diverged(f"{where} became NaN or infinite by step {trainer.t}; try a smaller --lr")
+    raise Diverged(f"{where} became NaN or infinite by step {trainer.t}; try a smaller --lr"
+                   + (" or --inverse-lr" if has_inverses(trainer.rule) else ""))
 
 
 def initial_stream(seed):

@@ -7,7 +7,9 @@
 
 from ..network import forward, gradients
 
-OPTIONS = ()
+BUILD_OPTIONS = ()
+STEP_OPTIONS = ()
+DEFAULTS = {}
 SYMBOLS = ("W", "b")
 
 

@@ -13,7 +13,9 @@ from dataclasses import replace
 from ..linear import Dense
 from ..network import forward, gradients
 
-OPTIONS = ()
+BUILD_OPTIONS = ()
+STEP_OPTIONS = ()
+DEFAULTS = {}
 SYMBOLS = ("W", "b")
 
 

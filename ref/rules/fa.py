@@ -12,7 +12,9 @@ from dataclasses import replace
 
 from ..network import forward, gradients
 
-OPTIONS = ()
+BUILD_OPTIONS = ()
+STEP_OPTIONS = ()
+DEFAULTS = {}
 SYMBOLS = ("W", "b")
 
 

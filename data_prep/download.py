@@ -1,0 +1,170 @@
+"""Download one file: several mirrors, resume, a progress bar, and a checksum before it counts.
+
+The bytes are collected in NAME.part; only a file that is complete, and whose checksum is right, is
+renamed to NAME. So a NAME that is there is whole, and a download that broke is resumed from
+NAME.part (HTTP Range, RFC 9110 section 14), in the next attempt or the next call.
+"""
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data_prep.hdf5 import DataError
+
+ATTEMPTS = 3  # at one mirror, one after the other, as long as it answers
+BLOCK = 256 * 1024  # bytes read at a time
+TIMEOUT = 30  # seconds without a byte
+
+
+class Broken(Exception):
+    """One attempt failed. `retry`: whether the same mirror is worth another one."""
+
+    def __init__(self, reason, retry):
+        super().__init__(reason)
+        self.retry = retry
+
+
+def digest(path, algorithm="sha256"):
+    """The file's checksum, as hexadecimal digits."""
+    hasher = hashlib.new(algorithm, usedforsecurity=False)
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            hasher.update(block)
+    return hasher.hexdigest()
+
+
+def check(path, checksum, name):
+    """Raise DataError unless the file at path, called `name`, has the checksum.
+
+    checksum: "sha256:HEX" or "md5:HEX"; None lets every file pass.
+    """
+    if checksum is None:
+        return
+    algorithm, expected = checksum.split(":")
+    got = digest(path, algorithm)
+    if got != expected.lower():
+        raise DataError(f"{name}: {algorithm} checksum is {got}, expected {expected}: the file is "
+                        "damaged or not the published one")
+
+
+def fetch(urls, target, checksum=None, timeout=TIMEOUT):
+    """Download the file at the first of `urls` that gives it, as `target`.
+
+    urls      list of str, http or https, all of the same file
+    target    path; if the file is there already and its checksum is right, nothing is downloaded
+    checksum  "sha256:HEX" or "md5:HEX"; None if it is not known: then an earlier download is
+              neither trusted nor resumed, because nothing would show that the parts belong together
+    timeout   seconds to wait for an answer, or for the next bytes of it
+    Raises DataError when no mirror gives the file, with what was wrong at each.
+    """
+    target = Path(target)
+    part = target.with_name(target.name + ".part")
+    for url in urls:
+        if not url.startswith(("http://", "https://")):
+            raise DataError(f"{url}: not an address to download from (http:// or https://)")
+    if checksum and target.is_file():
+        try:
+            return check(target, checksum, target.name)
+        except DataError:
+            pass  # the file stays until a good one takes its place
+    target.parent.mkdir(parents=True, exist_ok=True)
+
+    problems = []
+    for url in urls:
+        if checksum is None:
+            part.unlink(missing_ok=True)
+        try:
+            complete(url, part, checksum, target.name, timeout)
+        except (Broken, DataError) as error:
+            problems.append(f"{url}: {error}")
+        else:
+            return os.replace(part, target)
+    raise DataError(f"cannot download {target.name}: " + "; ".join(problems))
+
+
+def complete(url, part, checksum, name, timeout):
+    """Bring `part` to the whole file, checked. Raises Broken or DataError."""
+    resumed = part.exists()
+    fetch_from(url, part, timeout)
+    try:
+        check(part, checksum, name)
+    except DataError:
+        part.unlink()
+        if not resumed:
+            raise
+        complete(url, part, checksum, name, timeout)  # perhaps only the old beginning was wrong
+
+
+def fetch_from(url, part, timeout):
+    """Complete `part` from one mirror, resuming after a break. Raises Broken."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return receive(url, part, timeout)
+        except Broken as error:
+            if attempt == ATTEMPTS or not error.retry:
+                raise
+
+
+def receive(url, part, timeout):
+    """Append to `part` what is missing of the file at url, in one request. Raises Broken."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code == 416 and have:  # nothing after what we have: is that all there is?
+                if error.headers.get("Content-Range") == f"bytes */{have}":
+                    return
+                part.unlink()
+                raise Broken("the mirror cannot resume", retry=True) from error
+            raise Broken(f"HTTP status {error.code} {error.reason}", retry=False) from error
+    except urllib.error.URLError as error:
+        raise Broken(reason(error.reason), retry=False) from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Broken(reason(error), retry=False) from error
+
+    with response:
+        if response.status == 206:
+            resumed_at = response.headers.get("Content-Range", "")
+            if not resumed_at.startswith(f"bytes {have}-"):
+                part.unlink()
+                raise Broken(f"asked for bytes {have}-, got {resumed_at!r}", retry=True)
+        else:
+            have = 0  # the server ignores Range and sends the whole file
+        length = response.headers.get("Content-Length", "")
+        expected = have + int(length) if length.isdecimal() else None
+        got = save(response, part, have, expected)
+    if expected is not None and got < expected:
+        raise Broken(f"the connection broke after {got} of {expected} bytes", retry=True)
+
+
+def save(response, part, have, expected):
+    """Write the response to `part` after its first `have` bytes; return the bytes now there.
+
+    expected: the size of the whole file in bytes for the progress bar, None if it is not known.
+    """
+    # disable=None: no bar unless stderr is a terminal
+    bar = tqdm(total=expected, initial=have, desc=part.stem, unit="B", unit_scale=True,
+               disable=None)
+    with open(part, "ab" if have else "wb") as file, bar:
+        while True:
+            try:
+                block = response.read(BLOCK)
+            except (OSError, http.client.HTTPException) as error:
+                raise Broken(f"broke after {file.tell()} bytes: {reason(error)}",
+                             retry=True) from error
+            if not block:
+                return file.tell()
+            file.write(block)
+            bar.update(len(block))
+
+
+def reason(error):
+    """One line about an error from the network or the system."""
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)

@@ -1,0 +1,154 @@
+"""The one HDF5 form in which every data set is kept, and its writer.
+
+The form, version 1:
+
+    /                attributes:
+                       format        "ref-data"
+                       version       1
+                       name          the data set's name, e.g. "mnist"
+                       classes       JSON list of the class names; label k is classes[k]
+                       shuffle_seed  the integer that the order on disk was drawn from
+                       source        where the raw files came from (URL, folder, generator)
+                       sha256        JSON object: raw file name -> SHA-256 of that file
+                       command       what wrote the file
+                       created       UTC time of writing, ISO 8601
+                       numpy         version of NumPy that wrote the file
+    train/images     (n, H, W, C) uint8
+    train/labels     (n,) uint8, or uint16 with more than 256 classes; 0 <= label < len(classes)
+    test/images      the same for the test part, with the same H, W, C
+    test/labels
+
+Images are chunked along the first axis, whole images to a chunk, so that a reader of consecutive
+examples touches each chunk once. The examples of each part lie in an order drawn from the seed,
+so that reading them in file order already mixes the classes. The same examples and seed give the
+same four arrays, byte for byte; only `created`, `command`, `source` and `numpy` may differ.
+"""
+
+import contextlib
+import json
+import os
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+FORMAT, VERSION = "ref-data", 1
+CHUNK_BYTES = 256 * 1024  # within HDF5's default chunk cache of 1 MiB
+BLOCK_BYTES = 16 * 1024 * 1024  # shuffled and written at a time, so that memory stays bounded
+
+
+class DataError(Exception):
+    """Something a user can put right; its text is one line: what is wrong, and what to do."""
+
+
+def shuffled_order(n, seed, part):
+    """The order on disk of a part's n examples: (n,) int64; disk position i holds example order[i].
+
+    `part` is 0 for train and 1 for test: each has a random stream of its own. Sorting uniform keys
+    needs only Generator.random, whose stream does not change between versions of NumPy.
+    """
+    stream = np.random.SeedSequence(seed).spawn(2)[part]
+    return np.argsort(np.random.Generator(np.random.PCG64(stream)).random(n), kind="stable")
+
+
+def chunk_rows(n, row_bytes):
+    """How many of n rows of row_bytes each make one chunk: at least 1, at most all of them."""
+    return max(1, min(n, CHUNK_BYTES // row_bytes))
+
+
+def check_part(part, images, labels, n_classes):
+    """Raise DataError unless images and labels are as the form has them."""
+    if images.dtype != np.uint8 or images.ndim != 4 or 0 in images.shape:
+        raise DataError(f"{part}: images are {images.dtype} {images.shape}, "
+                        "expected uint8 (n, H, W, C) and none of them 0")
+    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
+        raise DataError(f"{part}: labels are {labels.dtype} {labels.shape}, "
+                        f"expected integers, one for each of {len(images)} images")
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise DataError(f"{part}: labels run from {labels.min()} to {labels.max()}, "
+                        f"expected 0 to {n_classes - 1}")
+
+
+def write_part(group, images, labels, order, label_type, compression):
+    """Write images and labels into group in the given order, a block at a time."""
+    n, row_bytes = len(images), images[0].nbytes
+    out = group.create_dataset(
+        "images", images.shape, np.uint8, compression=compression,
+        chunks=(chunk_rows(n, row_bytes), *images.shape[1:]))
+    rows = out.chunks[0] * max(1, BLOCK_BYTES // (out.chunks[0] * row_bytes))  # whole chunks
+    for start in range(0, n, rows):
+        out[start:start + rows] = images[order[start:start + rows]]
+    group.create_dataset(
+        "labels", data=labels[order].astype(label_type), compression=compression,
+        chunks=(chunk_rows(n, label_type().itemsize),))
+
+
+def write(path, train, test, *, name, classes, seed, source, command, sha256=None,
+          compression=None):
+    """Write one data set to `path` in the form above: all of it, or nothing.
+
+    train, test   pairs (images (n, H, W, C) uint8, labels (n,) integers)
+    name          str; classes: list of str; seed: int >= 0, of the order on disk
+    source, command   str, provenance
+    sha256        dict, raw file name -> hex digest; None if there are no raw files
+    compression   h5py's: None (default), "lzf", "gzip", ...
+
+    The file is written under a temporary name in the same folder, flushed to the disk, and then
+    renamed over `path`: whatever goes wrong, Ctrl-C included, a file already there is untouched
+    and no temporary file stays. Missing folders are made. Raises DataError for arrays that do not
+    fit the form and when the file cannot be written.
+    """
+    path = Path(path)
+    for part, (images, labels) in (("train", train), ("test", test)):
+        check_part(part, images, labels, len(classes))
+    if train[0].shape[1:] != test[0].shape[1:]:
+        raise DataError(f"train images are {train[0].shape[1:]}, test images {test[0].shape[1:]}: "
+                        "expected the same height, width and channels")
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: name the file to write, e.g. {path / name}.h5")
+    attributes = {
+        "format": FORMAT, "version": VERSION, "name": name, "classes": json.dumps(classes),
+        "shuffle_seed": seed, "source": source, "sha256": json.dumps(sha256 or {}),
+        "command": command, "numpy": np.__version__,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    label_type = np.uint8 if len(classes) <= 256 else np.uint16
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        reserve(temporary, sum(array.nbytes for array in (*train, *test)))
+        with h5py.File(temporary, "w") as file:
+            file.attrs.update(attributes)
+            for k, (part, (images, labels)) in enumerate((("train", train), ("test", test))):
+                order = shuffled_order(len(images), seed, k)
+                write_part(file.create_group(part), images, labels, order, label_type, compression)
+        flush_to_disk(temporary)
+        os.replace(temporary, path)
+        flush_to_disk(path.parent)  # the new name itself
+    except (OSError, RuntimeError) as error:  # h5py raises either
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise DataError(f"cannot write {path}: {reason}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def reserve(path, n_bytes):
+    """Raise OSError unless a file of n_bytes, and HDF5's own share, can be written at path.
+
+    HDF5 must not find out by itself: after a failed write (disk full, over quota) it crashes the
+    whole process when the file is closed (HDF5 1.14 and 2.0 through h5py 3: segmentation fault).
+    """
+    with open(path, "wb") as file:
+        if hasattr(os, "posix_fallocate"):  # macOS has not
+            os.posix_fallocate(file.fileno(), 0, n_bytes + n_bytes // 64 + 1024 * 1024)
+
+
+def flush_to_disk(path):
+    """Return when the file or folder is on the disk, not only in the system's cache."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,177 @@
+"""MNIST, or any data set in the form of MNIST's four IDX files, as one HDF5 file.
+
+    python -m data_prep.mnist                                    downloads MNIST
+    python -m data_prep.mnist --source DIR                       reads the four files in DIR
+    python -m data_prep.mnist --name fashion-mnist --source DIR  the same for another data set
+
+The form is data_prep/hdf5.py's; images become (n, H, W, 1). IDX, as described at
+http://yann.lecun.com/exdb/mnist/: two zero bytes, one for the type (8: unsigned byte), one for the
+number of dimensions; each dimension as a big-endian 32-bit integer; the data, last dimension
+fastest.
+"""
+
+import gzip
+import re
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from data_prep import command, download, hdf5
+from data_prep.hdf5 import DataError
+
+MIRRORS = [
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "http://yann.lecun.com/exdb/mnist/",
+]
+# SHA-256 of MNIST's files as published, compressed (the ones that TensorFlow Datasets checks).
+CHECKSUMS = {
+    "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
+IMAGE_DIMENSIONS, LABEL_DIMENSIONS = 3, 1
+BLOCK = 1024 * 1024  # bytes decompressed at a time
+
+
+def read_idx(path, dimensions):
+    """The array in an IDX file of unsigned bytes, gzip or raw: uint8, with `dimensions` axes.
+
+    The header is believed only as far as the file goes: no more is read, or memory taken, than
+    the file really holds. Raises DataError, which names the file, for anything that is not exactly
+    one array as its header describes it.
+    """
+    try:
+        with open(path, "rb") as file:
+            zipped = file.read(2) == b"\x1f\x8b"
+        with (gzip.open if zipped else open)(path, "rb") as file:
+            shape = read_header(file, path, dimensions)
+            expected = 1
+            for length in shape:
+                expected *= length  # Python's integers do not overflow
+            data = bytearray()
+            while block := file.read(min(BLOCK, expected + 1 - len(data))):
+                data += block
+    except EOFError as error:
+        raise DataError(f"{path}: the gzip data is truncated: get the file again") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: the gzip data is corrupt ({error}): get the file "
+                        "again") from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) < expected:
+        raise DataError(f"{path}: truncated: its header says {shape}, {expected} bytes of data, "
+                        f"but there are only {len(data)}")
+    if len(data) > expected:
+        raise DataError(f"{path}: bytes left over after the {expected} that its header says")
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def read_header(file, path, dimensions):
+    """The shape that an IDX header gives, a tuple of `dimensions` int >= 1. Raises DataError."""
+    header = file.read(4 + 4 * dimensions)
+    if header[:2] != b"\0\0" or len(header) < 4:
+        raise DataError(f"{path}: not an IDX file: it begins with {header[:4].hex() or 'nothing'}, "
+                        f"expected 000008{dimensions:02x}")
+    if header[2] != 8:
+        raise DataError(f"{path}: IDX data of type 0x{header[2]:02x}, expected 0x08, bytes")
+    if header[3] != dimensions:
+        raise DataError(f"{path}: IDX data with {header[3]} dimensions, expected {dimensions}: "
+                        "are images and labels mixed up?")
+    if len(header) < 4 + 4 * dimensions:
+        raise DataError(f"{path}: truncated: only {len(header)} bytes, not even a whole header")
+    shape = tuple(int(length) for length in np.frombuffer(header, ">u4", offset=4))
+    if 0 in shape:
+        raise DataError(f"{path}: its header says {shape}: no data")
+    return shape
+
+
+def find(folder, stem):
+    """The file of that stem in folder: "-idx" or ".idx", gzip or raw. Raises DataError."""
+    names = [spelling + ending for spelling in (stem, stem.replace("-idx", ".idx"))
+             for ending in (".gz", "")]
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise DataError(f"{folder}: no file {' or '.join(names)}")
+
+
+def source_files(folder):
+    """The four files in a folder: dict stem -> path. Raises DataError."""
+    if not folder.is_dir():
+        raise DataError(f"--source {folder} is not a folder; give the one with the four IDX files")
+    return {stem: find(folder, stem) for stem in CHECKSUMS}
+
+
+def downloaded_files(name, mirrors, cache):
+    """The four files, downloaded into the folder `cache`: dict stem -> path. Raises DataError."""
+    files = {}
+    for stem, sha256 in CHECKSUMS.items():
+        files[stem] = cache / f"{stem}.gz"
+        checksum = f"sha256:{sha256}" if name == "mnist" else None
+        urls = [f"{mirror.rstrip('/')}/{stem}.gz" for mirror in mirrors]
+        try:
+            download.fetch(urls, files[stem], checksum)
+        except DataError as error:
+            raise DataError(f"{error} (files fetched by other means: --source DIR)") from error
+    return files
+
+
+def read_part(images_path, labels_path):
+    """Images (n, H, W, 1) and labels (n,), both uint8, of one part. Raises DataError."""
+    images = read_idx(images_path, IMAGE_DIMENSIONS)
+    labels = read_idx(labels_path, LABEL_DIMENSIONS)
+    if len(images) != len(labels):
+        raise DataError(f"{images_path} has {len(images)} images, but {labels_path} has "
+                        f"{len(labels)} labels")
+    return images[..., np.newaxis], labels
+
+
+def main(arguments):
+    parser = command.Parser(
+        "python -m data_prep.mnist",
+        description="Write MNIST, or a data set in the form of MNIST's four IDX files, as HDF5.")
+    parser.add_argument("--name", default="mnist",
+                        help="the data set's name (default mnist); checksums are known for mnist "
+                             "only, another name needs --source or --mirror")
+    parser.add_argument("--source", type=Path, metavar="DIR",
+                        help="read the four files in DIR, gzip or raw, instead of downloading")
+    parser.add_argument("--mirror", action="append", metavar="URL",
+                        help="download from URL/train-images-idx3-ubyte.gz and so on; may be "
+                             "given several times, tried in order")
+    parser.add_argument("--cache", type=Path, metavar="DIR",
+                        help="where downloads are kept (default data/raw/NAME)")
+    parser.add_argument("--out", type=command.new_file, metavar="FILE",
+                        help="the HDF5 file to write (default data/NAME.h5)")
+    parser.add_argument("--seed", type=command.seed, default=0,
+                        help="of the order on disk (default %(default)s)")
+    args = parser.parse_args(arguments)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", args.name):
+        raise DataError(f"--name {args.name!r}: use letters, digits, '.', '_' and '-'")
+    if args.source and args.mirror:
+        raise DataError("give --source or --mirror, not both")
+    if args.name != "mnist" and not (args.source or args.mirror):
+        raise DataError(f"no address is known for {args.name}: give --source DIR with its four "
+                        "IDX files, or --mirror URL")
+
+    if args.source:
+        files, source = source_files(args.source), str(args.source)
+    else:
+        mirrors = args.mirror or MIRRORS
+        cache = args.cache or Path("data/raw") / args.name
+        files, source = downloaded_files(args.name, mirrors, cache), " or ".join(mirrors)
+    paths = list(files.values())
+    train, test = read_part(*paths[:2]), read_part(*paths[2:])
+    n_classes = 1 + int(max(train[1].max(), test[1].max()))
+    out = args.out or Path("data") / f"{args.name}.h5"
+    hdf5.write(out, train, test, name=args.name, classes=[str(k) for k in range(n_classes)],
+               seed=args.seed, source=source,
+               sha256={path.name: download.digest(path) for path in paths},
+               command=command.command_line("data_prep.mnist", arguments))
+    print(command.done_line(out, args.name, train[0].shape, test[0].shape, n_classes))
+
+
+if __name__ == "__main__":
+    command.run(main)
