@@ -1,18 +1,47 @@
-"""The networks of Table 3, and networks of the user's own.
+"""The networks of Table 3, the autoencoder of section 5.5, and networks of the user's own.
 
-    build("mnist-fc")                                       by name
-    build("dense 256, softmax 10", in_shape=(28, 28, 1))    by a line of layers, bottom to top
+    build("mnist-lc")                                                            by name
+    build("local 3x3x32/2, dense 1024, softmax 10", in_shape=(28, 28, 1))        by its layers
 
-A layer is `dense UNITS`; the output is `softmax CLASSES`. tanh between layers (section 3).
+Layers, from the input up, separated by commas:
+
+    dense UNITS                    fully connected
+    local HEIGHTxWIDTHxCHANNELS    locally connected; /STRIDE behind it, 1 without
+    conv HEIGHTxWIDTHxCHANNELS     the same with weights shared over positions
+    softmax CLASSES                the output of a classifier: fully connected, cross-entropy
+    reconstruction                 the output of an autoencoder: fully connected, of the input's
+                                   shape, identity, squared error
+
+tanh between layers (section 3). `python -m ref.architectures` prints what each one holds.
 """
 
+import re
+
 from . import activations, losses
-from .linear import Dense
+from .linear import Convolution, Dense, LocallyConnected
 from .network import Network
+
+_LOCAL = {
+    "mnist": ((28, 28, 1), "local 3x3x32/2, local 3x3x64/2, dense 1024, softmax 10"),
+    # Table 3 gives the third layer no stride; 1 here (NOTES.md, reading 6)
+    "cifar": (
+        (32, 32, 3),
+        "local 5x5x64/2, local 5x5x128/2, local 3x3x256/1, dense 1024, softmax 10",
+    ),
+    "imagenet": (
+        (224, 224, 3),
+        "local 9x9x48/4, local 3x3x48/2, local 5x5x96/1, local 3x3x96/2, local 3x3x192/1, "
+        "local 3x3x192/2, local 3x3x384/1, softmax 1000",
+    ),
+}
 
 # name: (shape of the input, layers)
 NAMED = {
     "mnist-fc": ((28, 28, 1), "dense 256, " * 5 + "softmax 10"),
+    "cifar-fc": ((32, 32, 3), "dense 1024, " * 3 + "softmax 10"),
+    **{f"{data}-lc": entry for data, entry in _LOCAL.items()},
+    **{f"{data}-conv": (s, net.replace("local", "conv")) for data, (s, net) in _LOCAL.items()},
+    "mnist-autoencoder": ((28, 28, 1), "dense 512, dense 64, dense 512, reconstruction"),
 }
 
 
@@ -23,9 +52,8 @@ class ArchitectureError(Exception):
 def build(name, in_shape=None, output="probabilities"):
     """The network called `name`, or described by it, for inputs of in_shape (H, W, C).
 
-    output  what h_L is: "probabilities", softmax(a_L), or "logits", a_L itself with the softmax
-            inside the loss (ref/conventions.py).
-
+    output  what h_L of a classifier is: "probabilities", softmax(a_L), or "logits", a_L itself
+            with the softmax inside the loss (ref/conventions.py).
     Raises ArchitectureError for an unknown name, a layer that can't be read, or a named network
     whose input has another shape.
     """
@@ -33,48 +61,68 @@ def build(name, in_shape=None, output="probabilities"):
         expected, layers = NAMED[name]
         if in_shape is not None and tuple(in_shape) != expected:
             raise ArchitectureError(
-                f"{name} takes {_shape(expected)} inputs, but the data has {_shape(in_shape)}"
-            )
+                f"{name} takes {_x(expected)} inputs, but the data has {_x(in_shape)}")
         in_shape = expected
-    elif " " in name.strip():
+    elif re.search(r"[\s,]|^reconstruction$", name.strip()):
         layers = name
     else:
         raise ArchitectureError(
             f"unknown architecture {name!r}; there are {', '.join(sorted(NAMED))}, "
-            'or describe one: "dense 256, softmax 10"'
-        )
+            'or describe one: "local 3x3x32/2, dense 256, softmax 10"')
     if in_shape is None:
         raise ArchitectureError(f"{name!r} needs the shape of its input")
-    tokens = [token.strip() for token in layers.split(",")]
     maps, act = {}, {}
     shape = tuple(in_shape)
+    tokens = [token.strip() for token in layers.split(",")]
     for l, token in enumerate(tokens, 1):
-        kind = token.split(" ")[0]
-        if (kind == "softmax") != (l == len(tokens)):
+        words = token.split()
+        kind = words[0] if words else ""
+        if (kind in ("softmax", "reconstruction")) != (l == len(tokens)):
             raise ArchitectureError(
-                f"layer {l} {token!r} of {name!r}: "
-                "the last layer, and only the last, must be softmax"
-            )
-        maps[l] = _layer(l, token, shape)
-        act[l] = activations.softmax if kind == "softmax" else activations.tanh
+                f"layer {l}, {token!r}: the last layer, and only the last, "
+                "must be `softmax CLASSES` or `reconstruction`")
+        maps[l] = _linear_map(l, token, words, shape, tuple(in_shape))
+        act[l] = activations.tanh
         shape = maps[l].out_shape
-    if output == "logits":
-        return Network(maps, act | {len(maps): activations.identity}, losses.cross_entropy_logits)
-    return Network(maps, act, losses.cross_entropy)
+    if kind == "reconstruction":
+        act[l], loss = activations.identity, losses.squared_error
+    elif output == "logits":
+        act[l], loss = activations.identity, losses.cross_entropy_logits
+    else:
+        act[l], loss = activations.softmax, losses.cross_entropy
+    return Network(maps, act, loss)
 
 
-def _layer(l, token, in_shape):
-    words = token.split()
-    if len(words) == 2 and words[0] in ("dense", "softmax") and _is_size(words[1]):
-        return Dense(in_shape, (int(words[1]),))
+def is_autoencoder(net):
+    """Whether the network's targets are its own inputs."""
+    return net.loss is losses.squared_error
+
+
+def _linear_map(l, token, words, shape, in_shape):
+    match words:
+        case ["dense" | "softmax", units] if re.fullmatch(r"0*[1-9]\d{0,8}", units, re.A):
+            return Dense(shape, (int(units),))
+        case ["reconstruction"]:
+            return Dense(shape, in_shape)
+        case ["local" | "conv" as kind, size]:
+            numbers = re.fullmatch(r"(\d{1,4})x(\d{1,4})x(\d{1,6})(?:/(\d{1,4}))?", size, re.A)
+            if numbers is None:
+                raise ArchitectureError(
+                    f"layer {l}, {token!r}: {size!r} is not HEIGHTxWIDTHxCHANNELS or "
+                    "HEIGHTxWIDTHxCHANNELS/STRIDE, such as 3x3x32/2")
+            height, width, channels, stride = (int(n or 1) for n in numbers.groups())
+            if 0 in (height, width, channels, stride):
+                raise ArchitectureError(f"layer {l}, {token!r}: {size!r} has a size of 0")
+            if len(shape) != 3:
+                raise ArchitectureError(
+                    f"layer {l}, {token!r}: {kind!r} needs an image (H, W, C) below it, "
+                    f"but the layer below gives {_x(shape)} units")
+            made = LocallyConnected if kind == "local" else Convolution
+            return made(shape, channels, (height, width), stride)
     raise ArchitectureError(
-        f"layer {l} {token!r}: expected `dense UNITS` or `softmax CLASSES`, UNITS at least 1"
-    )
+        f"layer {l}, {token!r}: expected `dense UNITS`, `local HxWxC/STRIDE`, "
+        "`conv HxWxC/STRIDE`, `softmax CLASSES` or `reconstruction`")
 
 
-def _is_size(word):
-    return word.isascii() and word.isdigit() and int(word) > 0
-
-
-def _shape(shape):
+def _x(shape):
     return "x".join(map(str, shape))

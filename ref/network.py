@@ -8,6 +8,8 @@ inverses, "B" for fixed feedback, "W_z" and "b_z" for auxiliary outputs, as the 
 from dataclasses import dataclass, field
 from math import sqrt
 
+import numpy as np
+
 from .activations import Activation
 from .losses import Loss
 
@@ -88,28 +90,34 @@ def glorot(rng, linear_map, dtype):
     return rng.uniform(-limit, limit, linear_map.weight_shape).astype(dtype)
 
 
+def zero_parameters(net, dtype):
+    """{"W": {l: array}, ...} for every map of the network, all zero, as NumPy arrays."""
+    params = {
+        "W": {l: np.zeros(m.weight_shape, dtype) for l, m in net.map.items()},
+        "b": {l: np.zeros(m.bias_shape, dtype) for l, m in net.map.items()},
+    }
+    if net.g_map:
+        params["V"] = {l: np.zeros(m.weight_shape, dtype) for l, m in net.g_map.items()}
+        params["c"] = {l: np.zeros(m.in_bias_shape, dtype) for l, m in net.g_map.items()}
+    if net.b_map:
+        params["B"] = {l: np.zeros(m.weight_shape, dtype) for l, m in net.b_map.items()}
+    if net.z_map:
+        params["W_z"] = {net.L: np.zeros(net.z_map.weight_shape, dtype)}
+        params["b_z"] = {net.L: np.zeros(net.z_map.bias_shape, dtype)}
+    return params
+
+
 def initial_parameters(net, stream, dtype):
     """Glorot weights and zero biases for every map of the network, as NumPy arrays.
 
     stream(purpose) gives a numpy.random.Generator; each kind of parameter has its own, so that
     networks of one seed have the same W whatever the rule.
     """
-    import numpy as np
-
-    def weights(purpose, maps):
+    params = zero_parameters(net, dtype)
+    z_map = {net.L: net.z_map} if net.z_map else {}
+    for symbol, purpose, maps in (("W", "weights", net.map), ("V", "inverse", net.g_map),
+                                  ("B", "feedback", net.b_map), ("W_z", "auxiliary", z_map)):
         rng = stream(purpose)
-        return {l: glorot(rng, m, dtype) for l, m in sorted(maps.items())}
-
-    params = {
-        "W": weights("weights", net.map),
-        "b": {l: np.zeros(m.bias_shape, dtype) for l, m in net.map.items()},
-    }
-    if net.g_map:
-        params["V"] = weights("inverse", net.g_map)
-        params["c"] = {l: np.zeros(m.in_bias_shape, dtype) for l, m in net.g_map.items()}
-    if net.b_map:
-        params["B"] = weights("feedback", net.b_map)
-    if net.z_map:
-        params["W_z"] = glorot(stream("auxiliary"), net.z_map, dtype)
-        params["b_z"] = np.zeros(net.z_map.bias_shape, dtype)
+        for l, m in sorted(maps.items()):
+            params[symbol][l] = glorot(rng, m, dtype)
     return params

@@ -23,12 +23,8 @@ from .backend import get_xp, in_blocks
 
 
 def named(groups, symbols):
-    """{"W": {1: array}} -> {"W_1": array} for the given symbols; a lone array keeps its name."""
-    flat = {}
-    for s in symbols:
-        layers = groups[s] if isinstance(groups[s], dict) else {None: groups[s]}
-        flat |= {s if l is None else f"{s}_{l}": array for l, array in layers.items()}
-    return flat
+    """{"W": {1: array}} -> {"W_1": array} for the given symbols."""
+    return {f"{s}_{l}": array for s in symbols for l, array in groups[s].items()}
 
 
 def new_state(params):

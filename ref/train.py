@@ -209,16 +209,19 @@ def versions():
     }
 
 
-def build(args, data, setting):
-    """The network for the arguments and the data, extended by the rule."""
-    net = architectures.build(args.arch, data.in_shape, setting.get("output", "probabilities"))
+def build(arch, rule_name, setting, data):
+    """The network called or described by `arch`, extended by the rule, for an opened data set.
+
+    Raises ArchitectureError, or UsageError where its outputs are not the data's classes.
+    """
+    net = architectures.build(arch, data.in_shape, setting.get("output", "probabilities"))
     outputs = net.shape(net.L)
-    if outputs != (len(data.classes),):
+    if not architectures.is_autoencoder(net) and outputs != (len(data.classes),):
         raise UsageError(
-            f"--arch {args.arch} has {outputs[0]} outputs, "
+            f"--arch {arch} has {outputs[0]} outputs, "
             f"but {data.path} has {len(data.classes)} classes"
         )
-    rule = rules.get(args.rule)
+    rule = rules.get(rule_name)
     return rule.extend(net, **{key: setting[key] for key in rule.BUILD_OPTIONS})
 
 
@@ -227,7 +230,7 @@ def run(args):
     xp, dtype = select(args.backend), np.dtype(args.dtype)
     data = open_data(find_data(args.data), args.validation)
     setting, source = resolve(args)
-    net = build(args, data, setting)
+    net = build(args.arch, args.rule, setting, data)
     label = Path(args.data).stem
     arch = args.arch if args.arch in architectures.NAMED else "custom"
     out = folder.create(args.out, f"{arch}_{args.rule}_{label}_seed{args.seed}")
@@ -252,8 +255,9 @@ def run(args):
         arrays = named(params, params.keys())
         folder.write_parameters(out, {name: to_host(array) for name, array in arrays.items()})
     best = min(rows, key=lambda row: row["test_error"])
-    print(f"best test error {best['test_error']:.2f} % (epoch {best['epoch']}), "
-          f"final {rows[-1]['test_error']:.2f} %")
+    show = unit_of(net)
+    print(f"best test error {show(best['test_error'])} (epoch {best['epoch']}), "
+          f"final {show(rows[-1]['test_error'])}")
     return out
 
 
@@ -262,9 +266,8 @@ def epochs(args, data, trainer, out, xp, dtype):
     probe = None
     if args.angles:
         images, labels = next(iter(data.train.in_order(training.ANGLE_BATCH)))
-        n_classes = len(data.classes)
-        probe = (training.to_input(images, xp, dtype),
-                 training.one_hot(labels, n_classes, xp, dtype))
+        probe = training.batch_of(trainer.net, images, labels, xp, dtype)
+    show = unit_of(trainer.net)
     rows = []
     for epoch in range(1, args.epochs + 1):
         start = time.perf_counter()
@@ -283,7 +286,7 @@ def epochs(args, data, trainer, out, xp, dtype):
         row["seconds"] = round(time.perf_counter() - start, 3)
         rows.append(row)
         folder.write_metrics(out, rows)
-        print(epoch_line(row), flush=True)
+        print(epoch_line(row, show), flush=True)
     return rows
 
 
@@ -298,12 +301,27 @@ def passes(schedule, epoch):
     return [(epoch, "both")]
 
 
-def epoch_line(row):
-    """One line for a person: errors in %, losses, angles, seconds."""
+def percent(error):
+    """A classifier's error for a person."""
+    return f"{error:.2f} %"
+
+
+def mean_square(error):
+    """An autoencoder's error for a person: the mean over pixels of the squared error."""
+    return f"{error:.5f} (mean squared error)"
+
+
+def unit_of(net):
+    """How to show the network's error to a person."""
+    return mean_square if architectures.is_autoencoder(net) else percent
+
+
+def epoch_line(row, show):
+    """One line for a person: errors, losses, angles, seconds."""
     parts = [f"epoch {row['epoch']:3d}"]
     for name in ("train", "validation", "test"):
         if f"{name}_error" in row:
-            parts.append(f"{name} {row[f'{name}_error']:6.2f} % loss {row[f'{name}_loss']:.4f}")
+            parts.append(f"{name} {show(row[f'{name}_error'])} loss {row[f'{name}_loss']:.4f}")
     inverse = [f"{row[key]:.3g}" for key in sorted(row) if key.startswith("inverse_loss_")]
     if inverse:
         parts.append(f"inverse loss {' '.join(inverse)}")
@@ -320,13 +338,16 @@ def progress_bar(args, data, label):
     return lambda batches: tqdm(batches, total=total, desc=label, leave=False, disable=None)
 
 
+ERRORS = (UsageError, DataFormatError, BackendError, folder.FolderError,
+          architectures.ArchitectureError, data_prep.hdf5.DataError)  # the user can put right
+
+
 def main():
     args = parser().parse_args()
     try:
         run(args)
         return 0
-    except (UsageError, DataFormatError, BackendError, folder.FolderError,
-            architectures.ArchitectureError, data_prep.hdf5.DataError) as error:
+    except ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except training.Diverged as error:

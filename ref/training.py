@@ -7,6 +7,7 @@ it in optim.py.
 import numpy as np
 
 from . import optim
+from .architectures import is_autoencoder
 from .backend import get_xp, to_host
 from .network import forward
 from .rules import bp, has_inverses
@@ -96,29 +97,39 @@ def to_input(images, xp, dtype):
     return xp.divide(xp.asarray(images), 255, dtype=dtype)
 
 
-def one_hot(labels, n_classes, xp, dtype):
-    """Labels (N,) -> distributions (N, n_classes) with all mass on the label."""
-    return xp.eye(n_classes, dtype=dtype)[xp.asarray(labels)]
+def batch_of(net, images, labels, xp, dtype):
+    """(x, y) of a batch: activities h_0, and the label distributions or, reconstructing, x."""
+    x = to_input(images, xp, dtype)
+    if is_autoencoder(net):
+        return x, x
+    return x, xp.eye(net.shape(net.L)[0], dtype=dtype)[xp.asarray(labels)]
 
 
-def wrong(h_L, y):
-    """How many examples of the batch have another class as the most probable one."""
-    return (h_L.argmax(axis=1) != y.argmax(axis=1)).sum()
+def error_sum(net, h_L, y):
+    """The reported error, summed over the batch.
+
+    For a classifier 100 for each example whose most probable class is another one, so that the
+    mean is a percentage; for an autoencoder the mean squared error of each example's pixels.
+    """
+    if is_autoencoder(net):
+        d = (h_L - y).reshape(len(y), -1)
+        return (d * d).mean(axis=1).sum(dtype=np.float64)
+    return 100 * (h_L.argmax(axis=1) != y.argmax(axis=1)).sum()
 
 
 def train_epoch(trainer, batches, xp, dtype, phase="both", progress=iter):
     """One pass over (images, labels) batches.
 
-    Returns {"train_error": % wrong, "train_loss": mean loss, "inverse_loss_l": mean L_l^inv, ...}
-    as seen while training, each batch before its update. Raises Diverged.
+    Returns {"train_error": as in error_sum, "train_loss": mean loss, "inverse_loss_l": mean
+    L_l^inv, ...}, as seen while training, each batch before its update. Raises Diverged.
     """
-    n_classes = trainer.net.shape(trainer.net.L)[0]
+    net = trainer.net
     n, total = 0, {}
     for images, labels in progress(batches):
-        x, y = to_input(images, xp, dtype), one_hot(labels, n_classes, xp, dtype)
+        x, y = batch_of(net, images, labels, xp, dtype)
         out = trainer.step(x, y, phase)
         n += len(labels)
-        batch = {"train_error": 100 * wrong(out["h"][trainer.net.L], y),
+        batch = {"train_error": error_sum(net, out["h"][net.L], y),
                  "train_loss": out["loss"].sum(dtype=np.float64)}
         for l, loss in out.get("inverse_loss", {}).items():
             batch[f"inverse_loss_{l}"] = loss.sum(dtype=np.float64)
@@ -130,16 +141,27 @@ def train_epoch(trainer, batches, xp, dtype, phase="both", progress=iter):
 
 
 def evaluate(net, params, part, xp, dtype):
-    """(% wrong, mean loss) of the network on a part of a data set."""
-    n_classes = net.shape(net.L)[0]
+    """(mean error as in error_sum, mean loss) of the network on a part of a data set."""
     n = errors = loss = 0
     for images, labels in part.in_order(EVALUATION_BATCH):
-        x, y = to_input(images, xp, dtype), one_hot(labels, n_classes, xp, dtype)
+        x, y = batch_of(net, images, labels, xp, dtype)
         h, a_L = forward(net, params, x)
         n += len(labels)
-        errors = errors + wrong(h[net.L], y)
+        errors = errors + error_sum(net, h[net.L], y)
         loss = loss + net.loss.value(a_L, y).sum(dtype=np.float64)
-    return 100 * float(errors) / n, float(loss) / n
+    return float(errors) / n, float(loss) / n
+
+
+def errors_by_class(net, params, part, xp, dtype):
+    """% wrong among the examples of each class, (n_classes,); NaN for a class without any."""
+    n = np.zeros(net.shape(net.L)[0])
+    wrong = n.copy()
+    for images, labels in part.in_order(EVALUATION_BATCH):
+        h, _ = forward(net, params, to_input(images, xp, dtype))
+        predicted = to_host(h[net.L].argmax(axis=1))
+        np.add.at(n, labels, 1)
+        np.add.at(wrong, labels, predicted != labels)
+    return 100 * wrong / np.where(n, n, np.nan)
 
 
 def angles(trainer, x, y):

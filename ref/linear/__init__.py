@@ -12,6 +12,8 @@ in_bias_shape (of c, added to Vᵀ y), fan_in, fan_out, multiply_adds (one W x o
 One identity holds for all of them: ⟨y, W x⟩ = ⟨Wᵀ y, x⟩ = ⟨outer(x, y), W⟩.
 """
 
+from .conv import Convolution
 from .dense import Dense
+from .local import LocallyConnected
 
-__all__ = ["Dense"]
+__all__ = ["Convolution", "Dense", "LocallyConnected"]

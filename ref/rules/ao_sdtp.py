@@ -35,8 +35,8 @@ def extend(net, inverse="same", aux=512):
 
 def auxiliary(net, params, h):
     """z = σ_{L-1}(W_z h + b_z): (N, *shape_{L-1}) -> (N, n_z)."""
-    a = net.z_map.forward(params["W_z"], h)
-    a += params["b_z"]
+    a = net.z_map.forward(params["W_z"][net.L], h)
+    a += params["b_z"][net.L]
     return net.act[net.L - 1].value(a, out=a)
 
 

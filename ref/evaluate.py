@@ -1,0 +1,71 @@
+"""Report a finished run on a data set: python -m ref.evaluate RUN [--data NAME|FILE]"""
+
+import sys
+
+import numpy as np
+
+from data_prep.command import Parser
+
+from . import architectures, folder, training
+from .data import open_data
+from .network import zero_parameters
+from .train import ERRORS, build, find_data, percent, unit_of
+
+
+def parser():
+    p = Parser(prog="python -m ref.evaluate", description=__doc__.split(":")[0])
+    p.add_argument("run", metavar="RUN", help="a run's folder, as ref.train prints it")
+    p.add_argument("--data", metavar="NAME|FILE", help="default: the data it was trained on")
+    return p
+
+
+def restore(net, path, arrays):
+    """{"W": {l: array}, ...} of the network from {"W_1": array, ...}.
+
+    Raises FolderError where an array is missing or has another shape.
+    """
+    params = zero_parameters(net, np.float32)
+    for symbol, layers in params.items():
+        for l, zeros in layers.items():
+            stored = arrays.get(f"{symbol}_{l}")
+            if stored is None or stored.shape != zeros.shape:
+                found = "missing" if stored is None else f"{stored.shape}"
+                raise folder.FolderError(
+                    f"{path}: {symbol}_{l} is {found}, the network's is {zeros.shape}")
+            layers[l] = stored
+    return params
+
+
+def report(run, data_name):
+    """Lines for a person: error and loss on each part, and the error of each class."""
+    config = folder.read_config(run)
+    arguments, setting = config["arguments"], config["hyperparameters"]
+    data = open_data(find_data(data_name or config["data"]["path"]))
+    net = build(arguments["arch"], arguments["rule"], setting, data)
+    params = restore(net, run, folder.read_parameters(run))
+    dtype = np.dtype(arguments["dtype"])
+    show = unit_of(net)
+    yield f"{run}: {arguments['rule']} on {arguments['arch']}, evaluated on {data.name}"
+    for name in ("train", "test"):
+        part = getattr(data, name)
+        error, loss = training.evaluate(net, params, part, np, dtype)
+        yield f"{name:5} error {show(error)}   loss {loss:.4f}   ({len(part)} examples)"
+    if not architectures.is_autoencoder(net):
+        errors = training.errors_by_class(net, params, data.test, np, dtype)
+        shown = "   ".join(f"{c} {percent(e)}" for c, e in zip(data.classes, errors, strict=True))
+        yield f"test error by class: {shown}"
+
+
+def main():
+    args = parser().parse_args()
+    try:
+        for line in report(args.run, args.data):
+            print(line, flush=True)
+        return 0
+    except ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
