@@ -43,12 +43,12 @@ class Dense:
     def forward(self, W, x):
         """W x: (N, *in_shape) -> (N, *out_shape)."""
         N = len(x)
-        return (x.reshape(N, -1) @ W.T).reshape(N, *self.out_shape)
+        return (W @ x.reshape(N, -1).T).T.reshape(N, *self.out_shape)
 
     def transpose(self, W, y):
         """Wᵀ y: (N, *out_shape) -> (N, *in_shape)."""
         N = len(y)
-        return (y.reshape(N, -1) @ W).reshape(N, *self.in_shape)
+        return (W.T @ y.reshape(N, -1).T).T.reshape(N, *self.in_shape)
 
     def outer(self, x, y):
         """Σ_n y_n x_nᵀ: (N, *in_shape), (N, *out_shape) -> (n_out, n_in)."""
