@@ -14,7 +14,9 @@ try:
 except ImportError:
     cupy = None
 
-BLOCK = 1 << 15  # elements; five float32 arrays of a block fit in a 1 MiB cache
+# Elements of a block: small enough for five float32 arrays to stay in a 2 MiB cache through all
+# passes of an update, large enough for two threads not to wait for each other (NOTES.md, part 4).
+BLOCK = 1 << 16
 
 
 class BackendError(Exception):
@@ -97,19 +99,23 @@ def in_blocks(update, *groups):
         for group in groups
         for start in range(0, group[0].size, BLOCK)
     ]
-    workers = min(threads(), len(pieces))
-
-    def work(first):
-        for piece in pieces[first::workers]:
-            update(*piece)
-
-    if workers < 2 or sum(group[0].size for group in groups) < 2 * BLOCK:
-        for first in range(workers):
-            work(first)
+    workers = min(threads(), sum(piece[0].size for piece in pieces) // BLOCK)
+    if workers < 2:
+        _update_all(update, pieces)
         return
+    shares, loads = [[] for _ in range(workers)], [0] * workers
+    for piece in sorted(pieces, key=lambda piece: -piece[0].size):
+        lightest = loads.index(min(loads))
+        shares[lightest].append(piece)
+        loads[lightest] += piece[0].size
     if _pool is None:
         _pool = ThreadPoolExecutor(max_workers=threads())
-    others = [_pool.submit(work, first) for first in range(1, workers)]
-    work(0)
+    others = [_pool.submit(_update_all, update, share) for share in shares[1:]]
+    _update_all(update, shares[0])
     for other in others:
         other.result()
+
+
+def _update_all(update, pieces):
+    for piece in pieces:
+        update(*piece)

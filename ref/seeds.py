@@ -5,6 +5,9 @@ depends on nothing else. So a new purpose never shifts an old one, and a run can
 anywhere without stored generator states.
 """
 
+from math import prod
+
+import numpy as np
 from numpy.random import SFC64, Generator, SeedSequence
 
 # The position of a purpose is part of its stream's address: append, never reorder.
@@ -15,3 +18,17 @@ def stream(seed, purpose, *counter):
     """The numpy Generator of `purpose` (one of PURPOSES) under `seed`, at `counter`."""
     key = (PURPOSES.index(purpose), *counter)
     return Generator(SFC64(SeedSequence(seed, spawn_key=key)))
+
+
+def normal(rng, shape, dtype):
+    """N(0, 1) numbers of the given shape and dtype (float32 or float64), by Box & Muller 1958.
+
+    In float32 this takes 0.4 of the time of Generator.standard_normal, which was a fifth of a step
+    of target propagation. The largest value it can give is √(48 ln 2) = 5.8 there.
+    """
+    n = prod(shape)
+    radius = rng.random((n + 1) // 2, dtype=dtype)
+    radius = np.sqrt(-2 * np.log(1 - radius))  # 1 - u lies in (0, 1]
+    angle = 2 * np.pi * rng.random((n + 1) // 2, dtype=dtype)
+    pairs = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
+    return pairs[:n].reshape(shape)

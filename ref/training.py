@@ -11,7 +11,7 @@ from .architectures import is_autoencoder
 from .backend import get_xp, to_host
 from .network import forward
 from .rules import bp, has_inverses
-from .seeds import stream
+from .seeds import normal, stream
 
 CHECK_EVERY = 50  # steps between looks at the running sums, each of which waits for the device
 EVALUATION_BATCH = 250
@@ -76,7 +76,7 @@ class Trainer:
         rng = stream(self.seed, "noise", self.t)
         sigma = dtype.type(self.setting["sigma"])
         return {
-            l - 1: xp.asarray(sigma * rng.standard_normal((N, *self.net.shape(l - 1)), dtype=dtype))
+            l - 1: xp.asarray(sigma * normal(rng, (N, *self.net.shape(l - 1)), dtype))
             for l in sorted(self.net.g_map)
         }
 
