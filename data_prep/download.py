@@ -14,10 +14,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_prep.hdf5 import DataError
+from data_prep.hdf5 import DataError, make_folder
 
 ATTEMPTS = 3  # at one mirror, one after the other, as long as it answers
-BLOCK = 256 * 1024  # bytes read at a time
+BLOCK = 256 * 1024  # bytes read at a time, at most
 TIMEOUT = 30  # seconds without a byte
 
 
@@ -72,7 +72,7 @@ def fetch(urls, target, checksum=None, timeout=TIMEOUT):
             return check(target, checksum, target.name)
         except DataError:
             pass  # the file stays until a good one takes its place
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
 
     problems = []
     for url in urls:
@@ -155,7 +155,7 @@ def save(response, part, have, expected):
     with open(part, "ab" if have else "wb") as file, bar:
         while True:
             try:
-                block = response.read(BLOCK)
+                block = response.read1(BLOCK)  # what has arrived, not waiting for more
             except (OSError, http.client.HTTPException) as error:
                 raise Broken(f"broke after {file.tell()} bytes: {reason(error)}",
                              retry=True) from error

@@ -25,6 +25,7 @@ same four arrays, byte for byte; only `created`, `command`, `source` and `numpy`
 """
 
 import contextlib
+import errno
 import json
 import os
 import time
@@ -116,7 +117,7 @@ def write(path, train, test, *, name, classes, seed, source, command, sha256=Non
     label_type = np.uint8 if len(classes) <= 256 else np.uint16
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         reserve(temporary, sum(array.nbytes for array in (*train, *test)))
         with h5py.File(temporary, "w") as file:
             file.attrs.update(attributes)
@@ -134,15 +135,29 @@ def write(path, train, test, *, name, classes, seed, source, command, sha256=Non
             temporary.unlink()
 
 
+def make_folder(path):
+    """Make the folder and those above it, where missing. Raises DataError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise DataError(f"cannot make the folder {path}: a file is in its place") from error
+    except OSError as error:
+        raise DataError(f"cannot make the folder {path}: {error.strerror}") from error
+
+
 def reserve(path, n_bytes):
     """Raise OSError unless a file of n_bytes, and HDF5's own share, can be written at path.
 
     HDF5 must not find out by itself: after a failed write (disk full, over quota) it crashes the
-    whole process when the file is closed (HDF5 1.14 and 2.0 through h5py 3: segmentation fault).
+    whole process when the file is closed (seen with HDF5 2.0.0, h5py 3.16: segmentation fault).
     """
     with open(path, "wb") as file:
         if hasattr(os, "posix_fallocate"):  # macOS has not
-            os.posix_fallocate(file.fileno(), 0, n_bytes + n_bytes // 64 + 1024 * 1024)
+            try:
+                os.posix_fallocate(file.fileno(), 0, n_bytes + n_bytes // 64 + 1024 * 1024)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # the file system cannot
+                    raise
 
 
 def flush_to_disk(path):

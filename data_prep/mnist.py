@@ -153,8 +153,8 @@ def main(arguments):
     if args.source and args.mirror:
         raise DataError("give --source or --mirror, not both")
     if args.name != "mnist" and not (args.source or args.mirror):
-        raise DataError(f"no address is known for {args.name}: give --source DIR with its four "
-                        "IDX files, or --mirror URL")
+        raise DataError(f"no address and no checksum is known for {args.name}: give --source DIR "
+                        "with its four IDX files, or --mirror URL")
 
     if args.source:
         files, source = source_files(args.source), str(args.source)
