@@ -16,6 +16,7 @@ tanh between layers (section 3). `python -m ref.architectures` prints what each 
 """
 
 import re
+from math import prod
 
 from . import activations, losses
 from .linear import Convolution, Dense, LocallyConnected
@@ -126,3 +127,73 @@ def _linear_map(l, token, words, shape, in_shape):
 
 def _x(shape):
     return "x".join(map(str, shape))
+
+
+def describe(name, net, batch_size, itemsize=4):
+    """Lines that say what a network (extended by a rule) holds and costs for a batch.
+
+    memory counts parameters, their gradients and Adam's two moments, fixed feedback, and the
+    activities of a batch; work space for patches comes on top.
+    """
+    yield f"{name}: input {_x(net.shape(0))}"
+    yield (f"  {'l':>2} {'map':<22} {'output':>11} {'parameters':>12} {'of inverse':>12} "
+           f"{'multiply-adds':>14}")
+    trained = fixed = 0
+    for l, m in net.map.items():
+        forward = prod(m.weight_shape) + prod(m.bias_shape)
+        g = net.g_map.get(l)
+        inverse = prod(g.weight_shape) + prod(g.in_bias_shape) if g else 0
+        trained += forward + inverse
+        yield (f"  {l:2} {_map_name(m) + ', ' + net.act[l].name:<22} {_x(m.out_shape):>11} "
+               f"{forward:12,} {inverse:12,} {m.multiply_adds:14,}")
+    fixed += sum(prod(m.weight_shape) for m in net.b_map.values())
+    fixed += net.z_map.multiply_adds + prod(net.z_map.bias_shape) if net.z_map else 0
+    units = sum(prod(net.shape(l)) for l in range(net.L + 1))
+    total = itemsize * (4 * trained + fixed + batch_size * units)
+    yield (f"  trained {trained:,}, fixed {fixed:,}, units {units:,}, multiply-adds of a forward "
+           f"pass {sum(m.multiply_adds for m in net.map.values()):,} an example")
+    yield f"  memory at batch {batch_size}, {8 * itemsize}-bit: {total / 2**20:,.0f} MiB"
+
+
+def _map_name(m):
+    if m.kind == "dense":
+        return "dense"
+    return f"{m.kind} {_x((*m.kernel, m.channels))}/{m.stride}"
+
+
+def main():
+    import sys
+
+    from data_prep.command import Parser, count
+
+    from . import rules
+
+    p = Parser(prog="python -m ref.architectures",
+               description="Print what networks hold and cost: layers, parameters, memory.")
+    p.add_argument("--arch", help="a name or a line of layers (default: all of Table 3)")
+    p.add_argument("--in-shape", default="28x28x1", metavar="HxWxC",
+                   help="input of a network given by its layers (default %(default)s)")
+    p.add_argument("--rule", default="dtp", choices=rules.NAMES, metavar="RULE",
+                   help=f"whose arrays to count: {', '.join(rules.NAMES)} (default %(default)s)")
+    p.add_argument("--batch-size", type=count, default=128, help="default %(default)s")
+    args = p.parse_args()
+    try:
+        for name in [args.arch] if args.arch else NAMED:
+            in_shape = None if name in NAMED else read_shape(args.in_shape)
+            net = rules.get(args.rule).extend(build(name, in_shape))
+            print(*describe(name, net, args.batch_size), "", sep="\n")
+    except ArchitectureError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def read_shape(text):
+    """Read "28x28x1" as (28, 28, 1). Raises ArchitectureError."""
+    if not re.fullmatch(r"[1-9]\d{0,5}x[1-9]\d{0,5}x[1-9]\d{0,5}", text, re.A):
+        raise ArchitectureError(f"{text!r} is not HEIGHTxWIDTHxCHANNELS, such as 28x28x1")
+    return tuple(int(size) for size in text.split("x"))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

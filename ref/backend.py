@@ -71,6 +71,11 @@ def join(u, v):
     return get_xp(u).concatenate([u, v], axis=-1)
 
 
+def sign(v):
+    """-1, 0 or 1 for each entry of v."""
+    return get_xp(v).sign(v)
+
+
 def threads():
     """How many threads elementwise work may use: the CPUs given to us, or OMP_NUM_THREADS."""
     limit = os.environ.get("OMP_NUM_THREADS", "")

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.random import SFC64, Generator, SeedSequence
 
 # The position of a purpose is part of its stream's address: append, never reorder.
-PURPOSES = ("weights", "inverse", "feedback", "auxiliary", "noise", "order", "augmentation")
+PURPOSES = ("weights", "inverse", "feedback", "auxiliary", "noise", "order", "augmentation",
+            "magnitude")
 
 
 def stream(seed, purpose, *counter):

@@ -8,6 +8,7 @@ import datetime
 import math
 import platform
 import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,11 +21,14 @@ import data_prep.digits
 from data_prep.command import Parser, count, integer_at_least, seed
 
 from . import __version__, architectures, conventions, folder, hyperparameters, rules, training
+from .augmentation import FLIPS, augment
 from .backend import BackendError, select, to_device, to_host
 from .data import DataFormatError, open_data
 from .network import initial_parameters
 from .optim import named
 from .rules import inverses
+from .rules.sign_symmetry import MAGNITUDES
+from .seeds import stream
 
 PREPARE = {  # the command that makes data/NAME.h5
     "digits": "python -m data_prep.digits",
@@ -99,6 +103,10 @@ def parser():
                    help="set N training examples apart and report their error too")
     p.add_argument("--angles", action="store_true",
                    help="record the angle between the rule's and backpropagation's updates")
+    g = p.add_argument_group("augmentation of the training images (defaults depend on the data)")
+    g.add_argument("--crop-padding", type=whole, metavar="PIXELS",
+                   help="random crops after padding (default: 4 for cifar10, else 0)")
+    g.add_argument("--flip", choices=FLIPS, help="default: horizontal for cifar10, else none")
     add_setting_arguments(p)
     return p
 
@@ -116,12 +124,14 @@ def add_setting_arguments(p):
         o.add_argument(f"--{prefix}beta1", type=decay, help="decay of Adam's first moment")
         o.add_argument(f"--{prefix}beta2", type=decay, help="decay of Adam's second moment")
         o.add_argument(f"--{prefix}epsilon", type=positive, help="Adam's epsilon")
-    t = p.add_argument_group("target propagation")
+    t = p.add_argument_group("options of some rules")
     t.add_argument("--schedule", choices=("parallel", "alternating"),
                    help="train both losses on every batch (default), or a whole pass for the "
                         "inverses and then one for the forward parameters, in every epoch")
     t.add_argument("--alpha", type=number_from(0), help="step of DTP's first target")
     t.add_argument("--sigma", type=number_from(0), help="noise that trains the inverses")
+    t.add_argument("--magnitude", choices=MAGNITUDES,
+                   help="of the feedback (rule sign-symmetry; default uniform)")
     t.add_argument("--mu", type=number_from(0, 1), help="weight of BP's targets (rule hybrid)")
     t.add_argument("--aux", type=whole, help="auxiliary output units (rule ao-sdtp)")
     t.add_argument("--inverse", choices=inverses.SHAPES, help="receptive field of the inverses")
@@ -163,7 +173,7 @@ def resolve(args):
         optimiser += tuple(f"inverse_{key}" for key in optimiser)
         own += ("schedule", "sigma", "convention", "output", "order")
     every = ("schedule", "alpha", "sigma", "mu", "aux", "inverse", "convention",
-             *conventions.VALUES, *(f"inverse_{key}" for key in optimiser[:4]))
+             "magnitude", *conventions.VALUES, *(f"inverse_{key}" for key in optimiser[:4]))
     for key in every:
         if getattr(args, key) is not None and key not in (*own, *optimiser):
             raise UsageError(f"--{key.replace('_', '-')}: the rule {args.rule} has no such option")
@@ -177,10 +187,10 @@ def resolve(args):
             f"{'' if schedule is None else schedule + ' '}on {args.arch}") from None
     setting = {key: table[key] for key in optimiser}
     setting |= {"optimizer": args.optimizer, "epsilon_form": args.epsilon_form}
+    setting |= rule.DEFAULTS
     if with_inverses:
         setting |= {"schedule": schedule, "sigma": table["sigma"], "inverse": "same"}
         setting |= {"alpha": table["alpha"]} if "alpha" in own else {}
-        setting |= rule.DEFAULTS
         preset = args.convention or "bartunov2018"
         for key, value in conventions.PRESETS[preset].items():
             if key not in own and value != conventions.PRESETS["bartunov2018"].get(key):
@@ -197,10 +207,23 @@ def resolve(args):
     return setting, source
 
 
+def commit():
+    """The git commit of this code, with a + where files differ from it; None outside git."""
+    here = Path(__file__).parent
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--abbrev=12", "--dirty=+"],
+            capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip()
+
+
 def versions():
     """What a result depends on, for config.json."""
     return {
         "ref": __version__,
+        "commit": commit(),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "h5py": h5py.__version__,
@@ -239,6 +262,7 @@ def run(args):
         "arguments": vars(args),
         "hyperparameters": setting,
         "hyperparameters_from": source,
+        "augmentation": dict(zip(("crop_padding", "flip"), augmentation(args, data), strict=True)),
         "data": {"path": str(Path(data.path).resolve()), "name": data.name},
         "versions": versions(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -268,12 +292,16 @@ def epochs(args, data, trainer, out, xp, dtype):
         images, labels = next(iter(data.train.in_order(training.ANGLE_BATCH)))
         probe = training.batch_of(trainer.net, images, labels, xp, dtype)
     show = unit_of(trainer.net)
+    crop, flip = augmentation(args, data)
     rows = []
     for epoch in range(1, args.epochs + 1):
         start = time.perf_counter()
         row = {"epoch": epoch}
         for number, phase in passes(trainer.setting.get("schedule"), epoch):
             batches = data.train.epoch(args.batch_size, args.seed, number)
+            if crop or flip != "none":
+                rng = stream(args.seed, "augmentation", number)
+                batches = ((augment(images, rng, crop, flip), labels) for images, labels in batches)
             bar = progress_bar(args, data, f"epoch {epoch}/{args.epochs} {phase}")
             row |= training.train_epoch(trainer, batches, xp, dtype, phase, bar)
         parts = {"validation": data.validation, "test": data.test}
@@ -288,6 +316,13 @@ def epochs(args, data, trainer, out, xp, dtype):
         folder.write_metrics(out, rows)
         print(epoch_line(row, show), flush=True)
     return rows
+
+
+def augmentation(args, data):
+    """(padding of the random crops, flip): as given, or the default for the data set."""
+    crop, flip = (4, "horizontal") if data.name == "cifar10" else (0, "none")
+    return (crop if args.crop_padding is None else args.crop_padding,
+            flip if args.flip is None else args.flip)
 
 
 def passes(schedule, epoch):

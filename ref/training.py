@@ -9,7 +9,7 @@ import numpy as np
 from . import optim
 from .architectures import is_autoencoder
 from .backend import get_xp, to_host
-from .network import forward
+from .network import forward, glorot
 from .rules import bp, has_inverses
 from .seeds import normal, stream
 
@@ -52,7 +52,9 @@ class Trainer:
         """
         self.t += 1
         if not has_inverses(self.rule):
-            out = self.rule.step(self.net, self.params, x, y)
+            if self.setting.get("magnitude") == "batch":
+                self._draw_magnitudes(get_xp(x))
+            out = self.rule.step(self.net, self.params, x, y, **self.options)
             self._update("forward", out)
             return out
         if eps is None:
@@ -79,6 +81,12 @@ class Trainer:
             l - 1: xp.asarray(sigma * normal(rng, (N, *self.net.shape(l - 1)), dtype))
             for l in sorted(self.net.g_map)
         }
+
+    def _draw_magnitudes(self, xp):
+        """New B for this step, as rule sign-symmetry asks for them."""
+        rng = stream(self.seed, "magnitude", self.t)
+        for l, B in sorted(self.params["B"].items()):
+            B[...] = xp.asarray(glorot(rng, self.net.b_map[l], B.dtype))
 
     def _update(self, group, out):
         gradients = {"forward": {"W": "dW", "b": "db"}, "inverse": {"V": "dV", "c": "dc"}}[group]
@@ -118,7 +126,7 @@ def error_sum(net, h_L, y):
 
 
 def train_epoch(trainer, batches, xp, dtype, phase="both", progress=iter):
-    """One pass over (images, labels) batches.
+    """One pass over (images, labels) batches, as a Data part's `epoch` gives them.
 
     Returns {"train_error": as in error_sum, "train_loss": mean loss, "inverse_loss_l": mean
     L_l^inv, ...}, as seen while training, each batch before its update. Raises Diverged.
@@ -166,11 +174,9 @@ def errors_by_class(net, params, part, xp, dtype):
 
 def angles(trainer, x, y):
     """{l: angle in degrees between the rule's dW_l and backpropagation's} on one batch."""
-    if has_inverses(trainer.rule):
-        ours = trainer.rule.step(
-            trainer.net, trainer.params, x, y, None, "forward", **trainer.options)["dW"]
-    else:
-        ours = trainer.rule.step(trainer.net, trainer.params, x, y)["dW"]
+    noise_and_phase = (None, "forward") if has_inverses(trainer.rule) else ()
+    ours = trainer.rule.step(
+        trainer.net, trainer.params, x, y, *noise_and_phase, **trainer.options)["dW"]
     theirs = bp.step(trainer.net, trainer.params, x, y)["dW"]
     return {l: _angle(ours[l], theirs[l]) for l in sorted(ours)}
 

@@ -12,7 +12,7 @@ Rules are pure: no randomness, no state, nothing changed in place.
 
 from importlib import import_module
 
-NAMES = ("bp", "fa", "dfa", "tp", "dtp", "sdtp", "ao-sdtp", "hybrid")
+NAMES = ("bp", "fa", "dfa", "tp", "dtp", "sdtp", "ao-sdtp", "hybrid", "sign-symmetry")
 
 
 def get(name):
