@@ -147,7 +147,8 @@ def describe(name, net, batch_size, itemsize=4):
         yield (f"  {l:2} {_map_name(m) + ', ' + net.act[l].name:<22} {_x(m.out_shape):>11} "
                f"{forward:12,} {inverse:12,} {m.multiply_adds:14,}")
     fixed += sum(prod(m.weight_shape) for m in net.b_map.values())
-    fixed += net.z_map.multiply_adds + prod(net.z_map.bias_shape) if net.z_map else 0
+    if net.z_map:
+        fixed += prod(net.z_map.weight_shape) + prod(net.z_map.bias_shape)
     units = sum(prod(net.shape(l)) for l in range(net.L + 1))
     total = itemsize * (4 * trained + fixed + batch_size * units)
     yield (f"  trained {trained:,}, fixed {fixed:,}, units {units:,}, multiply-adds of a forward "

@@ -95,6 +95,8 @@ def in_blocks(update, *groups):
     The result does not depend on how many threads there are. On a device: one call per group.
     """
     global _pool
+    if not groups:
+        return
     if get_xp(groups[0][0]) is not np:
         for group in groups:
             update(*group)

@@ -91,20 +91,21 @@ def glorot(rng, linear_map, dtype):
 
 
 def zero_parameters(net, dtype):
-    """{"W": {l: array}, ...} for every map of the network, all zero, as NumPy arrays."""
-    params = {
-        "W": {l: np.zeros(m.weight_shape, dtype) for l, m in net.map.items()},
-        "b": {l: np.zeros(m.bias_shape, dtype) for l, m in net.map.items()},
+    """{"W": {l: array}, ...} for every map of the network, all zero, as NumPy arrays.
+
+    A symbol that the rule does not have is there with no layers.
+    """
+    shapes = {
+        "W": {l: m.weight_shape for l, m in net.map.items()},
+        "b": {l: m.bias_shape for l, m in net.map.items()},
+        "V": {l: m.weight_shape for l, m in net.g_map.items()},
+        "c": {l: m.in_bias_shape for l, m in net.g_map.items()},
+        "B": {l: m.weight_shape for l, m in net.b_map.items()},
+        "W_z": {net.L: net.z_map.weight_shape} if net.z_map else {},
+        "b_z": {net.L: net.z_map.bias_shape} if net.z_map else {},
     }
-    if net.g_map:
-        params["V"] = {l: np.zeros(m.weight_shape, dtype) for l, m in net.g_map.items()}
-        params["c"] = {l: np.zeros(m.in_bias_shape, dtype) for l, m in net.g_map.items()}
-    if net.b_map:
-        params["B"] = {l: np.zeros(m.weight_shape, dtype) for l, m in net.b_map.items()}
-    if net.z_map:
-        params["W_z"] = {net.L: np.zeros(net.z_map.weight_shape, dtype)}
-        params["b_z"] = {net.L: np.zeros(net.z_map.bias_shape, dtype)}
-    return params
+    return {symbol: {l: np.zeros(shape, dtype) for l, shape in layers.items()}
+            for symbol, layers in shapes.items()}
 
 
 def initial_parameters(net, stream, dtype):

@@ -28,6 +28,8 @@ SYMBOLS = ("W", "b", "V", "c")
 def extend(net, inverse="same", aux=512):
     """The network with `aux` auxiliary units and an inverse g_l for l = 2..L."""
     L = net.L
+    if L == 1:
+        return net  # no hidden layer that an auxiliary output could tell about
     net = inverses.extend(net, range(2, L + 1), inverse)
     g_L = Dense(net.shape(L - 1), (net.shape(L)[0] + aux,))
     return replace(net, g_map={**net.g_map, L: g_L}, z_map=Dense(net.shape(L - 1), (aux,)))
@@ -35,9 +37,10 @@ def extend(net, inverse="same", aux=512):
 
 def auxiliary(net, params, h):
     """z = σ_{L-1}(W_z h + b_z): (N, *shape_{L-1}) -> (N, n_z)."""
-    a = net.z_map.forward(params["W_z"][net.L], h)
-    a += params["b_z"][net.L]
-    return net.act[net.L - 1].value(a, out=a)
+    L = net.L
+    a = net.z_map.forward(params["W_z"][L], h)
+    a += params["b_z"][L]
+    return net.act[L - 1].value(a, out=a)
 
 
 def composite(net, params, l, h):
@@ -51,6 +54,8 @@ def targets(net, params, h, z, y):
     """{l: ĥ_l (N, *shape_l)} for l = 1..L (ĥ_L is ô), from the activities and the labels."""
     L = net.L
     h_hat = {L: net.loss.argmin(y)}
+    if L == 1:
+        return h_hat
     difference = (g(net, params, L, join(h_hat[L], z))
                   - g(net, params, L, join(h[L], z)))
     h_hat[L - 1] = h[L - 1] + difference  # (3)
@@ -69,7 +74,7 @@ def step(net, params, x, y, eps, phase="both", *, inverse_loss, reduction="sum")
     h, a_L = forward(net, params, x)
     out = {"h": h, "loss": net.loss.value(a_L, y)}
     if phase != "inverse":
-        z = auxiliary(net, params, h[net.L - 1])
+        z = auxiliary(net, params, h[net.L - 1]) if net.z_map else h[net.L][:, :0]
         h_hat = targets(net, params, h, z, y)
         delta = {net.L: net.loss.error(h[net.L], y), **local_deltas(net, h, h_hat, reduction)}
         out |= {"z": z, "h_hat": h_hat, "delta": delta, **gradients(net, h, delta)}

@@ -34,6 +34,8 @@ def extend(net, inverse="same", first_target="hidden"):
 def targets(net, params, h, e, alpha, first_target="hidden"):
     """{l: ĥ_l (N, *shape_l)} for l = 1..L-1 (or L), from the activities and e = dL/da_L."""
     L, N = net.L, len(e)
+    if L == 1:
+        return {}  # no hidden layer to set a target for
     if first_target == "output-mean":
         h_hat = {L: h[L] - alpha * e / N}
     else:
