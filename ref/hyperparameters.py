@@ -140,25 +140,51 @@ TABLE_4 = {
     "sigma": (0.01, 0.3),
 }
 
-# What this project found where Table 5 has no entry, or one that does not learn (NOTES.md, part 3).
-FOUND = {}
+# What this project found where Table 5's values do not learn, or it has none (NOTES.md, part 3).
+# batch_size is part of a setting; 100 where it has none.
+_SDTP_PARALLEL = {
+    **_adam(8.6e-4, 0.9, 0.99, 1e-5),
+    **_inverse(3.5e-5, 0.9, 0.999, 1e-4),
+    "sigma": 0.286,
+    "batch_size": 200,
+}
+FOUND = {
+    ("mnist-fc", "sdtp", "parallel"): _SDTP_PARALLEL,
+    ("mnist-fc", "ao-sdtp", "parallel"): _SDTP_PARALLEL,
+}
 
-# For a network that no table knows: safe values, about the middle of Table 4.
-GENERIC = {**_adam(1e-4, 0.9, 0.999, 1e-8), **_inverse(1e-4, 0.9, 0.999, 1e-4)}
-GENERIC |= {"alpha": 0.1, "sigma": 0.1}
+# For a network that no table knows: about the middle of Table 4.
+GENERIC = {
+    **_adam(1e-4, 0.9, 0.999, 1e-8),
+    **_inverse(1e-4, 0.9, 0.999, 1e-4),
+    "alpha": 0.1,
+    "sigma": 0.1,
+}
+
+# Whose column a rule or a network takes that has none of its own.
+SAME_AS_RULE = {"ao-sdtp": "sdtp", "tp": "sdtp", "hybrid": "sdtp", "sign-symmetry": "fa"}
+SAME_AS_ARCH = {
+    "mnist-conv": "mnist-lc",
+    "cifar-conv": "cifar-lc",
+    "imagenet-conv": "imagenet-lc",
+    "mnist-autoencoder": "mnist-fc",
+}
 
 
 def lookup(arch, rule, schedule, which="default"):
     """The setting for a network, a rule and a schedule, and where it comes from.
 
-    which: "default" prefers ours where the paper's does not learn; "paper" takes Table 5 alone.
+    which: "default" prefers ours, then Table 5, then the column of a related rule or network, then
+    GENERIC; "paper" takes Table 5's own column alone.
     Returns (setting, source). Raises KeyError for "paper" where Table 5 has no such column.
     """
-    key = (arch, rule, schedule)
-    if which == "default" and key in FOUND:
-        return dict(FOUND[key]), "ref.hyperparameters.FOUND"
-    if key in TABLE_5:
-        return dict(TABLE_5[key]), "Table 5"
     if which == "paper":
-        raise KeyError(key)
-    return dict(GENERIC), "ref.hyperparameters.GENERIC"
+        return dict(TABLE_5[arch, rule, schedule]), "Table 5"
+    for a in (arch, SAME_AS_ARCH.get(arch)):
+        for r in (rule, SAME_AS_RULE.get(rule)):
+            for table, name in ((FOUND, "found"), (TABLE_5, "Table 5")):
+                if (a, r, schedule) in table or (a, r, None) in table:
+                    key = (a, r, schedule) if (a, r, schedule) in table else (a, r, None)
+                    source = name if (a, r) == (arch, rule) else f"{name} for {r} on {a}"
+                    return {**GENERIC, **table[key]}, source
+    return dict(GENERIC), "generic"

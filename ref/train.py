@@ -94,7 +94,7 @@ def parser():
     p.add_argument("--data", default="digits", metavar="NAME|FILE",
                    help="data/NAME.h5, or an HDF5 file (default %(default)s)")
     p.add_argument("--epochs", type=count, default=20, help="default %(default)s")
-    p.add_argument("--batch-size", type=count, default=100, help="default %(default)s")
+    p.add_argument("--batch-size", type=count, help="default 100, or as in the hyperparameters")
     p.add_argument("--seed", type=seed, default=0, help="default %(default)s")
     p.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     p.add_argument("--backend", choices=("numpy", "cupy"), default="numpy")
@@ -187,6 +187,7 @@ def resolve(args):
             f"{'' if schedule is None else schedule + ' '}on {args.arch}") from None
     setting = {key: table[key] for key in optimiser}
     setting |= {"optimizer": args.optimizer, "epsilon_form": args.epsilon_form}
+    setting["batch_size"] = getattr(args, "batch_size", None) or table.get("batch_size", 100)
     setting |= rule.DEFAULTS
     if with_inverses:
         setting |= {"schedule": schedule, "sigma": table["sigma"], "inverse": "same"}
@@ -292,17 +293,18 @@ def epochs(args, data, trainer, out, xp, dtype):
         images, labels = next(iter(data.train.in_order(training.ANGLE_BATCH)))
         probe = training.batch_of(trainer.net, images, labels, xp, dtype)
     show = unit_of(trainer.net)
+    size = trainer.setting["batch_size"]
     crop, flip = augmentation(args, data)
     rows = []
     for epoch in range(1, args.epochs + 1):
         start = time.perf_counter()
         row = {"epoch": epoch}
         for number, phase in passes(trainer.setting.get("schedule"), epoch):
-            batches = data.train.epoch(args.batch_size, args.seed, number)
+            batches = data.train.epoch(size, args.seed, number)
             if crop or flip != "none":
                 rng = stream(args.seed, "augmentation", number)
                 batches = ((augment(images, rng, crop, flip), labels) for images, labels in batches)
-            bar = progress_bar(args, data, f"epoch {epoch}/{args.epochs} {phase}")
+            bar = progress_bar(len(data.train), size, f"epoch {epoch}/{args.epochs} {phase}")
             row |= training.train_epoch(trainer, batches, xp, dtype, phase, bar)
         parts = {"validation": data.validation, "test": data.test}
         for name, part in parts.items():
@@ -367,9 +369,9 @@ def epoch_line(row, show):
     return "   ".join(parts)
 
 
-def progress_bar(args, data, label):
-    """A tqdm bar for one pass, silent where standard error is not a terminal."""
-    total = -(-len(data.train) // args.batch_size)
+def progress_bar(n, batch_size, label):
+    """A tqdm bar for one pass over n examples, silent where standard error is not a terminal."""
+    total = -(-n // batch_size)
     return lambda batches: tqdm(batches, total=total, desc=label, leave=False, disable=None)
 
 

@@ -6,6 +6,7 @@ threads do not spin beside the other's work; the ratio is the median over turns.
 
 import argparse
 import json
+import resource
 import statistics
 import sys
 import time
@@ -18,6 +19,7 @@ from ref import train as ref_train
 from ref.network import initial_parameters
 
 TURN, WARM_UP = 20, 5  # steps
+MIB = 1 << 20
 
 
 def parser():
@@ -27,6 +29,8 @@ def parser():
     p.add_argument("--batch-size", type=count, default=128)
     p.add_argument("--turns", type=count, default=12, help="turns of each side")
     p.add_argument("--steps", type=count, default=TURN, help="steps in a turn")
+    p.add_argument("--warm-up", type=ref_train.whole, default=WARM_UP,
+                   help="steps before each turn that are not timed")
     p.add_argument("--against", choices=("torch",), help="time PyTorch eager too")
     p.add_argument("--json", metavar="OUT", type=argparse.FileType("w"))
     return p
@@ -61,23 +65,12 @@ def their_step(trainer, rule_name, images, labels):
     step = bench_torch.Step(trainer.net, rule_name, trainer.params, trainer.setting)
     x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
     y = torch.from_numpy(labels)
-    return lambda: step(x, y), step
+    return lambda: step(x, y)
 
 
-def same_update(trainer, theirs):
-    """The largest difference of any W after the same steps, relative to the largest update."""
-    from . import bench_torch
-
-    worst = 0
-    for l, m in trainer.net.map.items():
-        ours = bench_torch.weight(m, trainer.params["W"][l])
-        worst = max(worst, float((ours - theirs.W[l].detach()).abs().max() / ours.abs().max()))
-    return worst
-
-
-def turn(step, steps):
+def turn(step, steps, warm_up):
     """Median seconds of a step in one turn."""
-    for _ in range(WARM_UP):
+    for _ in range(warm_up):
         step()
     times = []
     for _ in range(steps):
@@ -85,6 +78,17 @@ def turn(step, steps):
         step()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
+
+
+def peak_memory():
+    """The largest resident size of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+
+
+def state_bytes(trainer):
+    """Bytes of the parameters, and of a gradient and two moments for each trained one."""
+    fixed = sum(p.nbytes for s in ("B", "W_z", "b_z") for p in trainer.params[s].values())
+    return fixed + sum(4 * p.nbytes for g in trainer.trained.values() for p in g.values())
 
 
 def main():
@@ -96,11 +100,11 @@ def main():
         return 2
     sides = {"ref": our_step(trainer, images, labels)}
     if args.against == "torch":
-        sides["torch"], _ = their_step(trainer, args.rule, images, labels)
+        sides["torch"] = their_step(trainer, args.rule, images, labels)
     times = {name: [] for name in sides}
     for _ in range(args.turns):
         for name, step in sides.items():
-            times[name].append(turn(step, args.steps))
+            times[name].append(turn(step, args.steps, args.warm_up))
     result = {"arch": args.arch, "rule": args.rule, "batch_size": args.batch_size}
     for name, turns in times.items():
         result[f"{name}_ms"] = 1e3 * statistics.median(turns)
@@ -109,6 +113,10 @@ def main():
         ratios = [a / b for a, b in zip(times["ref"], times["torch"], strict=True)]
         result["ratio"] = statistics.median(ratios)
         line += f", ratio {result['ratio']:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    peak, needed = peak_memory(), state_bytes(trainer)
+    result |= {"peak_MiB": peak / MIB, "state_MiB": needed / MIB}
+    line += f"; peak memory {peak / MIB:.0f} MiB, of which parameters, gradients and moments "
+    line += f"{needed / MIB:.0f} MiB"
     print(f"{args.rule} on {args.arch}, batch {args.batch_size}: {line}")
     if args.json:
         json.dump(result, args.json)
