@@ -150,7 +150,18 @@ _SDTP_PARALLEL = {
 }
 FOUND = {
     ("mnist-fc", "sdtp", "parallel"): _SDTP_PARALLEL,
+    ("mnist-fc", "sdtp", "alternating"): {
+        **_adam(6e-4, 0.9, 0.99, 1e-5),
+        **_inverse(5e-5, 0.9, 0.999, 1e-4),
+        "sigma": 0.286,
+        "batch_size": 200,
+    },
     ("mnist-fc", "ao-sdtp", "parallel"): _SDTP_PARALLEL,
+    ("mnist-fc", "ao-sdtp", "alternating"): {
+        **_adam(3e-4, 0.9, 0.99, 1e-5),
+        **_inverse(1e-4, 0.9, 0.999, 1e-5),
+        "sigma": 0.2,
+    },
 }
 
 # For a network that no table knows: about the middle of Table 4.
