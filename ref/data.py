@@ -7,7 +7,9 @@ images are (N, H, W, C) uint8, labels (N,) integers. Every example comes exactly
 an order that is a function of the seed and the epoch alone.
 """
 
+import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import h5py
@@ -16,7 +18,8 @@ import numpy as np
 from .seeds import stream
 
 MEMORY_LIMIT = 4 << 30  # bytes; a part larger than this is read from the file as it goes
-WINDOW = 256 << 20  # bytes that are read and shuffled together then
+WINDOW = 256 << 20  # bytes that are then read and shuffled together
+RUN = 1 << 20  # bytes that are read at once
 
 
 class DataFormatError(Exception):
@@ -31,6 +34,7 @@ class Data:
     name: str
     classes: list
     in_shape: tuple  # (H, W, C)
+    digest: str  # SHA-256 over labels, shapes and a sample of images
     train: object
     test: object
     validation: object = None
@@ -45,10 +49,10 @@ class InMemory:
     def __len__(self):
         return len(self.labels)
 
-    def epoch(self, batch_size, seed, epoch):
-        """Batches of the epoch, the last one smaller where the size does not divide."""
+    def epoch(self, batch_size, seed, epoch, skip=0):
+        """Batches of the epoch after the first `skip`; the last one smaller if it must be."""
         order = stream(seed, "order", epoch).permutation(len(self))
-        for start in range(0, len(self), batch_size):
+        for start in range(skip * batch_size, len(self), batch_size):
             rows = order[start : start + batch_size]
             yield self.images[rows], self.labels[rows]
 
@@ -61,37 +65,72 @@ class InMemory:
 class Streamed:
     """A part of a data set that stays in the file: rows [first, last) of two HDF5 datasets.
 
-    An epoch reads runs of rows in shuffled order, some runs at a time: those are the window,
-    shuffled together in memory. Memory: about twice `window` bytes.
+    The rows are cut into runs of whole chunks. An epoch takes the runs in a random order, a window
+    of them at a time; a window is read into memory (the next one by a thread, meanwhile) and its
+    rows are given in a random order. Memory: two windows, so 2 * `window` bytes.
     """
 
     def __init__(self, images, labels, first, last, window=WINDOW):
         self.images, self.labels, self.first, self.last = images, labels, first, last
         row_bytes = int(np.prod(images.shape[1:]))
-        self.run = images.chunks[0] if images.chunks else max(1, (1 << 20) // row_bytes)
+        chunk = images.chunks[0] if images.chunks else 1
+        self.run = chunk * max(1, RUN // (chunk * row_bytes))  # rows
         self.runs_in_window = max(1, window // (self.run * row_bytes))
 
     def __len__(self):
         return self.last - self.first
 
-    def epoch(self, batch_size, seed, epoch):
-        """Batches of the epoch, the last one smaller where the size does not divide."""
-        rng = stream(seed, "order", epoch)
-        starts = rng.permutation(np.arange(self.first, self.last, self.run))
-        left_images, left_labels = self.images[:0], self.labels[:0]
-        for k in range(0, len(starts), self.runs_in_window):
-            window = starts[k : k + self.runs_in_window]
-            rows = [slice(s, min(s + self.run, self.last)) for s in window]
-            images = np.concatenate([left_images, *(self.images[r] for r in rows)])
-            labels = np.concatenate([left_labels, *(self.labels[r] for r in rows)])
-            order = rng.permutation(len(labels))
-            whole = len(order) - len(order) % batch_size
-            if k + self.runs_in_window >= len(starts):
-                whole = len(order)  # the last window also gives the smaller last batch
-            for start in range(0, whole, batch_size):
-                rows = order[start : min(start + batch_size, whole)]
-                yield images[rows], labels[rows]
-            left_images, left_labels = images[order[whole:]], labels[order[whole:]]
+    def epoch(self, batch_size, seed, epoch, skip=0):
+        """Batches of the epoch after the first `skip`; the last one smaller if it must be."""
+        starts = np.arange(self.first, self.last, self.run)
+        stream(seed, "order", epoch).shuffle(starts)
+        windows = [np.sort(starts[k : k + self.runs_in_window])
+                   for k in range(0, len(starts), self.runs_in_window)]
+        images, labels = self.images[:0], self.labels[:0]  # read, but not given yet
+        behind = skip * batch_size  # rows still to pass over
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            coming = None
+            for k, window in enumerate(windows):
+                n = sum(min(self.run, self.last - start) for start in window)
+                if behind >= n and k + 1 < len(windows):
+                    behind -= n
+                    continue
+                now = coming or thread.submit(self._read, window)
+                read_images, read_labels = now.result()
+                if k + 1 < len(windows):
+                    coming = thread.submit(self._read, windows[k + 1])
+                order = stream(seed, "order", epoch, k).permutation(n)[behind:]
+                behind = 0
+                # a batch that spans two windows begins with what the last one left
+                need = (batch_size - len(labels)) % batch_size if len(labels) else 0
+                if need:
+                    rows, order = order[:need], order[need:]
+                    images = np.concatenate([images, read_images[rows]])
+                    labels = np.concatenate([labels, read_labels[rows]])
+                    if len(labels) < batch_size and k + 1 < len(windows):
+                        continue
+                    yield images, labels
+                whole = len(order) - len(order) % batch_size
+                if k + 1 == len(windows):
+                    whole = len(order)
+                for start in range(0, whole, batch_size):
+                    rows = order[start : min(start + batch_size, whole)]
+                    yield read_images[rows], read_labels[rows]
+                images, labels = read_images[order[whole:]], read_labels[order[whole:]]
+
+    def _read(self, starts):
+        """The rows of the runs that begin at `starts`: images and labels, in the file's order."""
+        ends = [min(start + self.run, self.last) for start in starts]
+        n = sum(end - start for start, end in zip(starts, ends, strict=True))
+        images = np.empty((n, *self.images.shape[1:]), np.uint8)
+        labels = np.empty(n, self.labels.dtype)
+        filled = 0
+        for start, end in zip(starts, ends, strict=True):
+            place = np.s_[filled : filled + end - start]
+            self.images.read_direct(images, np.s_[start:end], place)
+            self.labels.read_direct(labels, np.s_[start:end], place)
+            filled += end - start
+        return images, labels
 
     def in_order(self, batch_size):
         """Batches in the order of the file, for evaluation."""
@@ -134,10 +173,23 @@ def open_data(path, validation=0, memory_limit=MEMORY_LIMIT, window=WINDOW):
         name=str(file.attrs.get("name", path)),
         classes=classes,
         in_shape=in_shape,
+        digest=_digest(file),
         train=part("train", 0, cut),
         test=part("test", 0, sizes["test"]),
         validation=part("train", cut, sizes["train"]) if validation else None,
     )
+
+
+def _digest(file):
+    """Tells one data set, in one order, from another without reading all of its images."""
+    total = hashlib.sha256()
+    for part in ("train", "test"):
+        images, labels = file[f"{part}/images"], file[f"{part}/labels"]
+        total.update(f"{part} {images.shape}".encode())
+        total.update(labels[:].tobytes())
+        for row in np.linspace(0, len(images) - 1, 16).astype(int):
+            total.update(images[row].tobytes())
+    return total.hexdigest()
 
 
 def _classes(file, path):

@@ -1,17 +1,22 @@
-"""A run's folder: config.json, metrics.csv, parameters.h5. Each file is written beside and renamed.
+"""A run's folder. Each file in it is written beside and renamed, so it is whole or not there.
 
     config.json     everything resolved: arguments, hyperparameters, versions, command
     metrics.csv     a row an epoch
     parameters.h5   the trained parameters, one dataset each: W_1, b_1, ...
+    checkpoint.h5   everything that a resumed run needs (checkpoint.py)
+    .lock           held by the process that trains here
 """
 
 import csv
+import fcntl
 import json
 import os
 from pathlib import Path
 
 import h5py
 import numpy as np
+
+from data_prep.hdf5 import flush_to_disk, reserve
 
 
 class FolderError(Exception):
@@ -44,17 +49,35 @@ def create(out, name):
     raise FolderError(f"runs/out: no free name for {name}")
 
 
-def write(path, fill):
-    """Write a file as a whole or not at all: fill(temporary path), flush to disk, rename."""
+def lock(folder):
+    """Hold the folder for this process until it ends. Raises FolderError if another one does."""
+    handle = open(Path(folder) / ".lock", "w")  # noqa: SIM115 - open for as long as we run
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise FolderError(f"{folder}: another process is training in this folder") from None
+    return handle
+
+
+def write(path, fill, n_bytes=0, before_rename=lambda: None):
+    """Write a file as a whole or not at all: fill(temporary path), flush to the disk, rename.
+
+    n_bytes  room to reserve first: HDF5 crashes the process where the disk fills up under it
+    Raises OSError where it can't be written; what was there is then untouched.
+    """
     temporary = path.with_name(path.name + ".part")
     try:
+        if n_bytes:
+            reserve(temporary, n_bytes)
         fill(temporary)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        flush_to_disk(temporary)
+        before_rename()
         os.replace(temporary, path)
-    except BaseException:
+        flush_to_disk(path.parent)
+    except RuntimeError as error:  # h5py raises this too
+        raise OSError(f"can't write {path}: {str(error).splitlines()[0]}") from None
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
 
 
 def write_config(folder, config):
@@ -90,7 +113,7 @@ def write_parameters(folder, arrays):
             for name, array in arrays.items():
                 file[name] = array
 
-    write(folder / "parameters.h5", fill)
+    write(folder / "parameters.h5", fill, sum(array.nbytes for array in arrays.values()))
 
 
 def read_parameters(folder):

@@ -1,13 +1,14 @@
 """Train a network with one of the paper's rules: python -m ref.train --rule fa
 
-Without --data it trains on `digits`, which it makes on the first run.
+Without --data it trains on `digits`, which it makes on the first run. `--resume RUN` goes on with a
+run that was stopped or killed, and ends as the uninterrupted run would have, bit for bit.
 """
 
 import argparse
 import datetime
-import math
 import platform
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -18,16 +19,15 @@ import numpy as np
 from tqdm import tqdm
 
 import data_prep.digits
-from data_prep.command import Parser, count, integer_at_least, seed
+from data_prep.command import Parser, count, seed
 
-from . import __version__, architectures, conventions, folder, hyperparameters, rules, training
+from . import __version__, architectures, checkpoint, folder, rules, training
 from .augmentation import FLIPS, augment
 from .backend import BackendError, select, to_device, to_host
 from .data import DataFormatError, open_data
 from .network import initial_parameters
 from .optim import named
-from .rules import inverses
-from .rules.sign_symmetry import MAGNITUDES
+from .options import UsageError, add_setting_arguments, positive, resolve, whole
 from .seeds import stream
 
 PREPARE = {  # the command that makes data/NAME.h5
@@ -37,63 +37,25 @@ PREPARE = {  # the command that makes data/NAME.h5
 }
 
 
-class UsageError(Exception):
-    """Arguments that don't fit together; one clear line for the user."""
+DEFAULT_EPOCHS = 20
+RESUME_OPTIONS = ("--resume", "--epochs", "--checkpoint-every", "--checkpoint-minutes",
+                  "--allow-changed-data")
 
 
-def positive(text):
-    """An argparse type: a finite number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value
-
-
-def decay(text):
-    """An argparse type: a number in [0, 1)."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number in [0, 1)")
-    return value
-
-
-def whole(text):
-    """An argparse type: an integer of at least 0."""
-    return integer_at_least(text, 0)
-
-
-def number_from(low, high=math.inf):
-    """An argparse type: a finite number in [low, high]."""
-
-    def convert(text):
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and low <= value <= high):
-            limits = f"of at least {low}" if high == math.inf else f"in [{low}, {high}]"
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number {limits}")
-        return value
-
-    return convert
+class Stopped(Exception):
+    """A signal asked the run to stop; it has finished its batch and written a checkpoint."""
 
 
 def parser():
     p = Parser(prog="python -m ref.train", description=__doc__.splitlines()[0])
-    p.add_argument("--rule", required=True, choices=rules.NAMES, metavar="RULE",
+    p.add_argument("--rule", choices=rules.NAMES, metavar="RULE",
                    help=f"learning rule: {', '.join(rules.NAMES)}")
     p.add_argument("--arch", default="mnist-fc",
                    help="a network of Table 3 by name, or layers: \"dense 256, softmax 10\" "
                         "(default %(default)s)")
     p.add_argument("--data", default="digits", metavar="NAME|FILE",
                    help="data/NAME.h5, or an HDF5 file (default %(default)s)")
-    p.add_argument("--epochs", type=count, default=20, help="default %(default)s")
+    p.add_argument("--epochs", type=count, help=f"default {DEFAULT_EPOCHS}")
     p.add_argument("--batch-size", type=count, help="default 100, or as in the hyperparameters")
     p.add_argument("--seed", type=seed, default=0, help="default %(default)s")
     p.add_argument("--dtype", choices=("float32", "float64"), default="float32")
@@ -103,42 +65,20 @@ def parser():
                    help="set N training examples apart and report their error too")
     p.add_argument("--angles", action="store_true",
                    help="record the angle between the rule's and backpropagation's updates")
+    c = p.add_argument_group("checkpoints")
+    c.add_argument("--resume", metavar="RUN", help="go on with the run in this folder")
+    c.add_argument("--checkpoint-every", type=count, default=1, metavar="EPOCHS",
+                   help="default %(default)s")
+    c.add_argument("--checkpoint-minutes", type=positive, default=10, metavar="MINUTES",
+                   help="also within an epoch, after so many minutes (default %(default)s)")
+    c.add_argument("--allow-changed-data", action="store_true",
+                   help="resume though the data file is not the one it was trained on")
     g = p.add_argument_group("augmentation of the training images (defaults depend on the data)")
     g.add_argument("--crop-padding", type=whole, metavar="PIXELS",
                    help="random crops after padding (default: 4 for cifar10, else 0)")
     g.add_argument("--flip", choices=FLIPS, help="default: horizontal for cifar10, else none")
     add_setting_arguments(p)
     return p
-
-
-def add_setting_arguments(p):
-    """Every hyperparameter and convention; None where the table's or the rule's default holds."""
-    p.add_argument("--hyperparameters", choices=("default", "paper"), default="default",
-                   help="default values: ours where Table 5's do not learn, or Table 5's alone")
-    o = p.add_argument_group("optimiser (defaults: ref/hyperparameters.py)")
-    o.add_argument("--optimizer", choices=("adam", "sgd"), default="adam")
-    o.add_argument("--epsilon-form", choices=("hat", "kingma"), default="hat",
-                   help="where epsilon goes (ref/optim.py; default %(default)s, TensorFlow's)")
-    for prefix, what in (("", "forward parameters"), ("inverse-", "inverses")):
-        o.add_argument(f"--{prefix}lr", type=positive, help=f"learning rate of the {what}")
-        o.add_argument(f"--{prefix}beta1", type=decay, help="decay of Adam's first moment")
-        o.add_argument(f"--{prefix}beta2", type=decay, help="decay of Adam's second moment")
-        o.add_argument(f"--{prefix}epsilon", type=positive, help="Adam's epsilon")
-    t = p.add_argument_group("options of some rules")
-    t.add_argument("--schedule", choices=("parallel", "alternating"),
-                   help="train both losses on every batch (default), or a whole pass for the "
-                        "inverses and then one for the forward parameters, in every epoch")
-    t.add_argument("--alpha", type=number_from(0), help="step of DTP's first target")
-    t.add_argument("--sigma", type=number_from(0), help="noise that trains the inverses")
-    t.add_argument("--magnitude", choices=MAGNITUDES,
-                   help="of the feedback (rule sign-symmetry; default uniform)")
-    t.add_argument("--mu", type=number_from(0, 1), help="weight of BP's targets (rule hybrid)")
-    t.add_argument("--aux", type=whole, help="auxiliary output units (rule ao-sdtp)")
-    t.add_argument("--inverse", choices=inverses.SHAPES, help="receptive field of the inverses")
-    t.add_argument("--convention", choices=conventions.PRESETS,
-                   help="preset of the options below (ref/conventions.py; default bartunov2018)")
-    for option, values in conventions.VALUES.items():
-        t.add_argument(f"--{option.replace('_', '-')}", choices=values)
 
 
 def find_data(name):
@@ -156,56 +96,6 @@ def find_data(name):
         f"--data {name}: {path} is not there; give an .h5 file or a name: "
         + ", ".join(f"{known} ({command})" for known, command in PREPARE.items())
     )
-
-
-def resolve(args):
-    """A run's whole setting, and the table it starts from.
-
-    First the tables and the rule's defaults, then the convention, then what the command line says.
-    Raises UsageError for an option that the rule does not have, or a value it can't follow.
-    """
-    rule = rules.get(args.rule)
-    with_inverses = rules.has_inverses(rule)
-    schedule = (args.schedule or "parallel") if with_inverses else None
-    optimiser = ("lr", "beta1", "beta2", "epsilon")
-    own = (*rule.BUILD_OPTIONS, *rule.STEP_OPTIONS)
-    if with_inverses:
-        optimiser += tuple(f"inverse_{key}" for key in optimiser)
-        own += ("schedule", "sigma", "convention", "output", "order")
-    every = ("schedule", "alpha", "sigma", "mu", "aux", "inverse", "convention",
-             "magnitude", *conventions.VALUES, *(f"inverse_{key}" for key in optimiser[:4]))
-    for key in every:
-        if getattr(args, key) is not None and key not in (*own, *optimiser):
-            raise UsageError(f"--{key.replace('_', '-')}: the rule {args.rule} has no such option")
-
-    try:
-        table, source = hyperparameters.lookup(
-            args.arch, args.rule, schedule, args.hyperparameters)
-    except KeyError:
-        raise UsageError(
-            f"--hyperparameters paper: Table 5 has nothing for {args.rule} "
-            f"{'' if schedule is None else schedule + ' '}on {args.arch}") from None
-    setting = {key: table[key] for key in optimiser}
-    setting |= {"optimizer": args.optimizer, "epsilon_form": args.epsilon_form}
-    setting["batch_size"] = getattr(args, "batch_size", None) or table.get("batch_size", 100)
-    setting |= rule.DEFAULTS
-    if with_inverses:
-        setting |= {"schedule": schedule, "sigma": table["sigma"], "inverse": "same"}
-        setting |= {"alpha": table["alpha"]} if "alpha" in own else {}
-        preset = args.convention or "bartunov2018"
-        for key, value in conventions.PRESETS[preset].items():
-            if key not in own and value != conventions.PRESETS["bartunov2018"].get(key):
-                raise UsageError(
-                    f"--convention {preset} needs {key} {value}, which {args.rule} does not have")
-            setting[key] = value
-        setting["convention"] = preset
-    given = (*own, *optimiser)
-    setting |= {key: getattr(args, key) for key in given if getattr(args, key) is not None}
-    if setting.get("output") == "logits" and args.rule != "dtp":
-        raise UsageError(
-            f"--output logits: no finite logits minimise the loss, so {args.rule} has no first "
-            "target there; use probabilities, or the rule dtp")
-    return setting, source
 
 
 def commit():
@@ -249,75 +139,209 @@ def build(arch, rule_name, setting, data):
     return rule.extend(net, **{key: setting[key] for key in rule.BUILD_OPTIONS})
 
 
-def run(args):
-    """Train as the arguments say; returns the folder."""
-    xp, dtype = select(args.backend), np.dtype(args.dtype)
+def start(args):
+    """Open the data, build the network, make the folder: a run at its beginning."""
+    if args.rule is None:
+        raise UsageError(f"--rule is missing; there are {', '.join(rules.NAMES)}")
+    select(args.backend)
     data = open_data(find_data(args.data), args.validation)
     setting, source = resolve(args)
     net = build(args.arch, args.rule, setting, data)
-    label = Path(args.data).stem
+    crop, flip = augmentation(args, data)
     arch = args.arch if args.arch in architectures.NAMED else "custom"
-    out = folder.create(args.out, f"{arch}_{args.rule}_{label}_seed{args.seed}")
-    folder.write_config(out, {
+    name = f"{arch}_{args.rule}_{Path(args.data).stem}_seed{args.seed}"
+    out = folder.create(args.out, name)
+    config = {
         "command": shlex.join(["python", "-m", "ref.train", *sys.argv[1:]]),
         "arguments": vars(args),
         "hyperparameters": setting,
         "hyperparameters_from": source,
-        "augmentation": dict(zip(("crop_padding", "flip"), augmentation(args, data), strict=True)),
-        "data": {"path": str(Path(data.path).resolve()), "name": data.name},
+        "augmentation": {"crop_padding": crop, "flip": flip},
+        "data": {"path": str(Path(data.path).resolve()), "name": data.name, "digest": data.digest},
         "versions": versions(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    })
+    }
+    folder.write_config(out, config)
     print(f"{args.rule} on {args.arch}, {data.name}: {len(data.train)} train and "
           f"{len(data.test)} test examples; results in {out}", flush=True)
-
-    initial = initial_parameters(net, training.initial_stream(args.seed), dtype)
-    params = to_device(initial, xp)
-    trainer = training.Trainer(net, rules.get(args.rule), params, setting, args.seed)
-    try:
-        rows = epochs(args, data, trainer, out, xp, dtype)
-    finally:
-        arrays = named(params, params.keys())
-        folder.write_parameters(out, {name: to_host(array) for name, array in arrays.items()})
-    best = min(rows, key=lambda row: row["test_error"])
-    show = unit_of(net)
-    print(f"best test error {show(best['test_error'])} (epoch {best['epoch']}), "
-          f"final {show(rows[-1]['test_error'])}")
-    return out
+    return Run(out, config, net, data)
 
 
-def epochs(args, data, trainer, out, xp, dtype):
-    """Train for args.epochs; prints and records a row for each."""
-    probe = None
-    if args.angles:
-        images, labels = next(iter(data.train.in_order(training.ANGLE_BATCH)))
-        probe = training.batch_of(trainer.net, images, labels, xp, dtype)
-    show = unit_of(trainer.net)
-    size = trainer.setting["batch_size"]
-    crop, flip = augmentation(args, data)
-    rows = []
-    for epoch in range(1, args.epochs + 1):
-        start = time.perf_counter()
-        row = {"epoch": epoch}
-        for number, phase in passes(trainer.setting.get("schedule"), epoch):
-            batches = data.train.epoch(size, args.seed, number)
-            if crop or flip != "none":
-                rng = stream(args.seed, "augmentation", number)
-                batches = ((augment(images, rng, crop, flip), labels) for images, labels in batches)
-            bar = progress_bar(len(data.train), size, f"epoch {epoch}/{args.epochs} {phase}")
-            row |= training.train_epoch(trainer, batches, xp, dtype, phase, bar)
-        parts = {"validation": data.validation, "test": data.test}
-        for name, part in parts.items():
+def resume(args):
+    """Take up the run in the folder args.resume where its newest whole checkpoint left it."""
+    for option in sys.argv[1:]:
+        name = option.split("=")[0]
+        if name.startswith("--") and name not in RESUME_OPTIONS:
+            raise UsageError(f"{name}: the rest of a resumed run is as it was started; "
+                             f"it takes only {', '.join(RESUME_OPTIONS)}")
+    out = Path(args.resume)
+    config = folder.read_config(out)
+    arguments = config["arguments"]
+    if args.epochs is not None:
+        if args.epochs < (arguments["epochs"] or DEFAULT_EPOCHS):
+            raise UsageError(f"--epochs {args.epochs}: the run was started with "
+                             f"{arguments['epochs'] or DEFAULT_EPOCHS}; it can only be raised")
+        arguments["epochs"] = args.epochs
+    data = open_data(find_data(config["data"]["path"]), arguments["validation"])
+    if data.digest != config["data"]["digest"] and not args.allow_changed_data:
+        raise UsageError(f"{data.path} is not the file that {out} was trained on (its digest "
+                         "differs); put that one back, or add --allow-changed-data")
+    net = build(arguments["arch"], arguments["rule"], config["hyperparameters"], data)
+    run = Run(out, config, net, data)
+    found = checkpoint.load(out, warn=lambda line: print(line, file=sys.stderr))
+    if found is None:
+        print(f"{out}: no checkpoint yet, starting at the beginning", flush=True)
+    else:
+        run.restore(*found)
+        print(f"{out}: going on in epoch {run.epoch}, after {run.trainer.t} steps", flush=True)
+    return run
+
+
+class Run:
+    """A run in its folder: the trainer, and how far it has come.
+
+    epoch         the current one, from 1; more than config's epochs when the run is done
+    pass_number   index of the current pass in passes(schedule, epoch)
+    batch         batches of that pass that are done
+    tally         what they summed to
+    row           what the epoch's finished passes recorded;  rows  those of finished epochs
+    """
+
+    def __init__(self, out, config, net, data):
+        self.out, self.config, self.net, self.data = out, config, net, data
+        self.args = argparse.Namespace(**config["arguments"])
+        self.setting = config["hyperparameters"]
+        self.xp, self.dtype = select(self.args.backend), np.dtype(self.args.dtype)
+        self.lock = folder.lock(out)
+        initial = initial_parameters(net, training.initial_stream(self.args.seed), self.dtype)
+        params = to_device(initial, self.xp)
+        self.trainer = training.Trainer(
+            net, rules.get(self.args.rule), params, self.setting, self.args.seed)
+        self.epoch, self.pass_number, self.batch = 1, 0, 0
+        self.tally, self.row, self.rows = training.Tally(), {}, []
+        self.stop = None  # the signal that asked us to
+        self.saved = time.monotonic()
+
+    def identity(self):
+        """What a checkpoint must agree with."""
+        return {key: self.config["arguments"][key] for key in ("arch", "rule", "dtype", "seed")} | {
+            "schedule": self.setting.get("schedule")}
+
+    def save(self):
+        """Write a checkpoint. Raises OSError."""
+        arrays = {f"parameters/{n}": to_host(p) for n, p in
+                  named(self.trainer.params, self.trainer.params).items()}
+        for group, state in self.trainer.state.items():
+            for moment in ("m", "v"):
+                arrays |= {f"{group}/{moment}/{n}": to_host(p) for n, p in state[moment].items()}
+        checkpoint.save(self.out, arrays, {
+            "identity": self.identity(), "t": self.trainer.t,
+            "optimiser_t": {group: state["t"] for group, state in self.trainer.state.items()},
+            "epoch": self.epoch, "pass": self.pass_number, "batch": self.batch,
+            "tally": self.tally.state(), "row": self.row, "rows": self.rows,
+        })
+        self.saved = time.monotonic()
+
+    def restore(self, arrays, state):
+        """Take over a checkpoint's state. Raises FolderError if it is another run's."""
+        for key, value in self.identity().items():
+            if state["identity"].get(key) != value:
+                raise folder.FolderError(
+                    f"{self.out}: the checkpoint has {key} {state['identity'].get(key)!r}, "
+                    f"config.json {value!r}")
+        places = {f"parameters/{n}": p for n, p in
+                  named(self.trainer.params, self.trainer.params).items()}
+        for group, kept in self.trainer.state.items():
+            kept["t"] = state["optimiser_t"][group]
+            for moment in ("m", "v"):
+                places |= {f"{group}/{moment}/{n}": p for n, p in kept[moment].items()}
+        for name, place in places.items():
+            if name not in arrays or arrays[name].shape != place.shape:
+                raise folder.FolderError(
+                    f"{self.out}: the checkpoint's {name} is "
+                    f"{'missing' if name not in arrays else arrays[name].shape}, "
+                    f"the network's is {place.shape}")
+            place[...] = self.xp.asarray(arrays[name])
+        self.trainer.t = state["t"]
+        self.epoch, self.pass_number, self.batch = state["epoch"], state["pass"], state["batch"]
+        self.tally, self.row = training.Tally(state["tally"]), state["row"]
+        self.rows = state["rows"]
+
+    def train(self):
+        """Train to the last epoch, with a line, a row of metrics and a checkpoint for each."""
+        epochs = self.args.epochs or DEFAULT_EPOCHS
+        while self.epoch <= epochs:
+            start = time.perf_counter()
+            todo = passes(self.setting.get("schedule"), self.epoch)
+            while self.pass_number < len(todo):
+                self.one_pass(*todo[self.pass_number], label=f"epoch {self.epoch}/{epochs}")
+                self.row |= self.tally.means()
+                self.tally, self.batch = training.Tally(), 0
+                self.pass_number += 1
+            self.finish_epoch(start)
+            due = self.epoch % self.args.checkpoint_every == 0 or self.epoch == epochs
+            self.epoch, self.pass_number, self.row = self.epoch + 1, 0, {}
+            if due or self.stop:
+                self.save()
+            if self.stop and self.epoch <= epochs:
+                raise Stopped
+        self.write_parameters()
+
+    def one_pass(self, number, phase, label):
+        """The rest of one pass over the training data."""
+        size = self.setting["batch_size"]
+        batches = self.data.train.epoch(size, self.args.seed, number, skip=self.batch)
+        total = -(-len(self.data.train) // size)
+        bar = tqdm(batches, desc=f"{label} {phase}", initial=self.batch, total=total, leave=False,
+                   disable=None)
+        for images, labels in bar:
+            images = self.augment(images)
+            x, y = training.batch_of(self.net, images, labels, self.xp, self.dtype)
+            self.tally.add(self.net, self.trainer.step(x, y, phase), y)
+            self.batch += 1
+            if self.batch == total or self.trainer.t % training.CHECK_EVERY == 0:
+                training.check_finite(self.trainer, self.tally.sums, x)
+            if self.stop or time.monotonic() - self.saved > 60 * self.args.checkpoint_minutes:
+                self.save()
+                if self.stop:
+                    raise Stopped
+
+    def augment(self, images):
+        """The batch as augmentation changes it: a function of the seed and the step."""
+        how = self.config["augmentation"]
+        if not how["crop_padding"] and how["flip"] == "none":
+            return images
+        rng = stream(self.args.seed, "augmentation", self.trainer.t)
+        return augment(images, rng, how["crop_padding"], how["flip"])
+
+    def finish_epoch(self, start):
+        """Evaluate, record the epoch's row and print its line."""
+        net, params = self.net, self.trainer.params
+        row = {"epoch": self.epoch, **self.row}
+        for name, part in (("validation", self.data.validation), ("test", self.data.test)):
             if part is not None:
-                error, loss = training.evaluate(trainer.net, trainer.params, part, xp, dtype)
+                error, loss = training.evaluate(net, params, part, self.xp, self.dtype)
                 row |= {f"{name}_error": error, f"{name}_loss": loss}
-        if probe is not None:
-            row |= {f"angle_{l}": a for l, a in training.angles(trainer, *probe).items()}
+        if self.args.angles:
+            images, labels = next(iter(self.data.train.in_order(training.ANGLE_BATCH)))
+            x, y = training.batch_of(net, images, labels, self.xp, self.dtype)
+            row |= {f"angle_{l}": a for l, a in training.angles(self.trainer, x, y).items()}
         row["seconds"] = round(time.perf_counter() - start, 3)
-        rows.append(row)
-        folder.write_metrics(out, rows)
-        print(epoch_line(row, show), flush=True)
-    return rows
+        self.rows.append(row)
+        folder.write_metrics(self.out, self.rows)
+        print(epoch_line(row, unit_of(net)), flush=True)
+
+    def write_parameters(self):
+        """The trained parameters as a file of their own."""
+        arrays = named(self.trainer.params, self.trainer.params)
+        folder.write_parameters(self.out, {name: to_host(p) for name, p in arrays.items()})
+
+    def summary(self):
+        """The last line: best and final test error."""
+        best = min(self.rows, key=lambda row: row["test_error"])
+        show = unit_of(self.net)
+        return (f"best test error {show(best['test_error'])} (epoch {best['epoch']}), "
+                f"final {show(self.rows[-1]['test_error'])}")
 
 
 def augmentation(args, data):
@@ -369,27 +393,46 @@ def epoch_line(row, show):
     return "   ".join(parts)
 
 
-def progress_bar(n, batch_size, label):
-    """A tqdm bar for one pass over n examples, silent where standard error is not a terminal."""
-    total = -(-n // batch_size)
-    return lambda batches: tqdm(batches, total=total, desc=label, leave=False, disable=None)
-
-
 ERRORS = (UsageError, DataFormatError, BackendError, folder.FolderError,
           architectures.ArchitectureError, data_prep.hdf5.DataError)  # the user can put right
+
+
+def carry_out(run):
+    """Train until done, stopped or failed; returns the exit status."""
+
+    def ask_to_stop(number, _):
+        run.stop = number
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM
+                      else signal.default_int_handler)  # a second one stops at once
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask_to_stop)
+    again = f"go on with: python -m ref.train --resume {shlex.quote(str(run.out))}"
+    try:
+        run.train()
+    except Stopped:
+        run.write_parameters()
+        print(f"stopped in epoch {run.epoch}, everything is kept; {again}", file=sys.stderr)
+        return 128 + run.stop
+    except training.Diverged as error:
+        print(f"error: epoch {run.epoch}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        print(f"error: {what}{error.strerror or error}; the last checkpoint in {run.out} is whole; "
+              f"when this is put right, {again}", file=sys.stderr)
+        return 1
+    print(run.summary())
+    return 0
 
 
 def main():
     args = parser().parse_args()
     try:
-        run(args)
-        return 0
+        return carry_out(resume(args) if args.resume else start(args))
     except ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except training.Diverged as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("interrupted: what was reached so far is in the run's folder", file=sys.stderr)
         return 130

@@ -125,27 +125,29 @@ def error_sum(net, h_L, y):
     return 100 * (h_L.argmax(axis=1) != y.argmax(axis=1)).sum()
 
 
-def train_epoch(trainer, batches, xp, dtype, phase="both", progress=iter):
-    """One pass over (images, labels) batches, as a Data part's `epoch` gives them.
+class Tally:
+    """Running sums over the batches of a pass: error, loss and inverse losses of each example."""
 
-    Returns {"train_error": as in error_sum, "train_loss": mean loss, "inverse_loss_l": mean
-    L_l^inv, ...}, as seen while training, each batch before its update. Raises Diverged.
-    """
-    net = trainer.net
-    n, total = 0, {}
-    for images, labels in progress(batches):
-        x, y = batch_of(net, images, labels, xp, dtype)
-        out = trainer.step(x, y, phase)
-        n += len(labels)
+    def __init__(self, state=None):
+        state = state or {"n": 0, "sums": {}}
+        self.n, self.sums = state["n"], dict(state["sums"])
+
+    def add(self, net, out, y):
+        """Add what a step on a batch (before its update) had."""
+        self.n += len(y)
         batch = {"train_error": error_sum(net, out["h"][net.L], y),
                  "train_loss": out["loss"].sum(dtype=np.float64)}
-        for l, loss in out.get("inverse_loss", {}).items():
+        for l, loss in sorted(out.get("inverse_loss", {}).items()):
             batch[f"inverse_loss_{l}"] = loss.sum(dtype=np.float64)
-        total = {key: total.get(key, 0) + value for key, value in batch.items()}
-        if trainer.t % CHECK_EVERY == 0:
-            check_finite(trainer, total, x)
-    check_finite(trainer, total, x)
-    return {key: float(value) / n for key, value in sorted(total.items(), reverse=True)}
+        self.sums = {key: self.sums.get(key, 0) + value for key, value in batch.items()}
+
+    def means(self):
+        """{"train_error": ..., "train_loss": ..., "inverse_loss_l": ...}, for an example."""
+        return {key: float(value) / self.n for key, value in self.sums.items()}
+
+    def state(self):
+        """What Tally(state) goes on from."""
+        return {"n": self.n, "sums": {key: float(value) for key, value in self.sums.items()}}
 
 
 def evaluate(net, params, part, xp, dtype):

@@ -1,0 +1,108 @@
+"""A run's whole state, to and from one HDF5 file.
+
+    save(folder, arrays, state)      checkpoint.h5; the one before it becomes checkpoint.previous.h5
+    load(folder)                     the newest whole one
+
+arrays  {name: NumPy array}, any depth of "/" in the names: parameters and optimiser moments
+state   what JSON can hold: counters, sums, the rows of metrics so far (floats survive exactly)
+
+The file is written beside, flushed to the disk and renamed, so a crash at any moment leaves a whole
+checkpoint. A digest over everything tells a damaged file from a whole one.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from .folder import FolderError, write
+
+FORMAT, VERSION = "ref-checkpoint", 1
+NAME, PREVIOUS = "checkpoint.h5", "checkpoint.previous.h5"
+
+
+class CheckpointError(Exception):
+    """A checkpoint that is damaged or of another kind; the message says what is wrong."""
+
+
+def _digest(arrays, text):
+    """SHA-256 of names, types, shapes, bytes and the state's text."""
+    total = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        total.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        total.update(array.data if array.size else b"")
+    return total.hexdigest()
+
+
+def save(folder, arrays, state):
+    """Write a checkpoint. Raises OSError if it can't be written; the last one stays whole."""
+    text = json.dumps(state)
+
+    def fill(path):
+        with h5py.File(path, "w") as file:
+            file.attrs.update(format=FORMAT, version=VERSION, digest=_digest(arrays, text))
+            file["state"] = text
+            for name, array in arrays.items():
+                file[f"arrays/{name}"] = array
+
+    path = Path(folder) / NAME
+    bytes_needed = len(text) + sum(array.nbytes for array in arrays.values())
+
+    def keep_previous():
+        if path.exists():
+            os.replace(path, path.with_name(PREVIOUS))
+
+    write(path, fill, bytes_needed, before_rename=keep_previous)
+
+
+def load(folder, warn=print):
+    """(arrays, state) of the newest whole checkpoint in the folder, or None if there is none.
+
+    A damaged one is passed over, saying so through `warn`. Raises FolderError if all are damaged.
+    """
+    problems = []
+    for name in (NAME, PREVIOUS):
+        path = Path(folder) / name
+        if not path.exists():
+            continue
+        try:
+            found = _read(path)
+        except CheckpointError as error:
+            problems.append(str(error))
+            continue
+        for problem in problems:
+            warn(f"warning: {problem}; going on from {path.name}")
+        return found
+    if problems:
+        raise FolderError(f"{'; '.join(problems)}; no whole checkpoint is left")
+    return None
+
+
+def _read(path):
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise CheckpointError(f"{path} is not a checkpoint of ref.train")
+            if file.attrs.get("version") != VERSION:
+                raise CheckpointError(
+                    f"{path} has version {file.attrs.get('version')}, expected {VERSION}")
+            text = file["state"].asstr()[()]
+            arrays = {}
+
+            def collect(name, item):
+                if isinstance(item, h5py.Dataset):
+                    arrays[name] = item[()]
+
+            if "arrays" in file:
+                file["arrays"].visititems(collect)
+            digest = file.attrs["digest"]
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path} is damaged ({reason})") from None
+    if digest != _digest(arrays, text):
+        raise CheckpointError(f"{path} is damaged (its digest does not match)")
+    return arrays, json.loads(text)
