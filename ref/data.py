@@ -148,6 +148,18 @@ def open_data(path, validation=0, memory_limit=MEMORY_LIMIT, window=WINDOW):
         file = h5py.File(path, "r")
     except OSError as error:
         raise DataFormatError(f"{path}: not a readable HDF5 file ({error})") from None
+    try:
+        return _open(file, path, validation, memory_limit, window)
+    except (OSError, RuntimeError) as error:
+        raise DataFormatError(f"{path}: damaged, can't be read ({error})") from None
+
+
+def _open(file, path, validation, memory_limit, window):
+    form = (file.attrs.get("format"), file.attrs.get("version"))
+    if form != ("ref-data", 1):
+        raise DataFormatError(
+            f"{path}: its format and version are {form}, expected ('ref-data', 1); "
+            "python -m data_prep... writes such files (data_prep/hdf5.py has the form)")
     classes = _classes(file, path)
     sizes = {part: _check_part(file, path, part, len(classes)) for part in ("train", "test")}
     in_shape = file["train/images"].shape[1:]
@@ -210,9 +222,10 @@ def _check_part(file, path, part, n_classes):
         if not isinstance(file.get(name), h5py.Dataset):
             raise DataFormatError(f"{path}: the array {name} is missing")
     images, labels = file[f"{part}/images"], file[f"{part}/labels"]
-    if images.ndim != 4 or images.dtype != np.uint8:
+    if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape[1:]:
         raise DataFormatError(
-            f"{path}: {part}/images is {images.dtype} {images.shape}, expected uint8 (n, H, W, C)"
+            f"{path}: {part}/images is {images.dtype} {images.shape}, "
+            "expected uint8 (n, H, W, C)"
         )
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
         raise DataFormatError(

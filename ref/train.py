@@ -188,6 +188,7 @@ def resume(args):
                          "differs); put that one back, or add --allow-changed-data")
     net = build(arguments["arch"], arguments["rule"], config["hyperparameters"], data)
     run = Run(out, config, net, data)
+    folder.write_config(out, config)
     found = checkpoint.load(out, warn=lambda line: print(line, file=sys.stderr))
     if found is None:
         print(f"{out}: no checkpoint yet, starting at the beginning", flush=True)
@@ -422,6 +423,8 @@ def carry_out(run):
         print(f"error: {what}{error.strerror or error}; the last checkpoint in {run.out} is whole; "
               f"when this is put right, {again}", file=sys.stderr)
         return 1
+    finally:
+        run.lock.close()
     print(run.summary())
     return 0
 
