@@ -6,6 +6,7 @@ calls `xp.tanh(x)`; CuPy is optional and imported nowhere else.
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from math import prod
 
 import numpy as np
 
@@ -67,8 +68,9 @@ def to_host(x):
 
 
 def join(u, v):
-    """u and v side by side along their last axis."""
-    return get_xp(u).concatenate([u, v], axis=-1)
+    """The units of u and v side by side: (N, ...), (N, ...) -> (N, n_u + n_v)."""
+    flat = [w.reshape(len(w), prod(w.shape[1:])) for w in (u, v)]
+    return get_xp(u).concatenate(flat, axis=1)
 
 
 def sign(v):

@@ -126,17 +126,23 @@ class Streamed:
         labels = np.empty(n, self.labels.dtype)
         filled = 0
         for start, end in zip(starts, ends, strict=True):
-            place = np.s_[filled : filled + end - start]
-            self.images.read_direct(images, np.s_[start:end], place)
-            self.labels.read_direct(labels, np.s_[start:end], place)
+            place = slice(filled, filled + end - start)
+            images[place], labels[place] = self._read_rows(start, end)
             filled += end - start
         return images, labels
 
     def in_order(self, batch_size):
         """Batches in the order of the file, for evaluation."""
         for start in range(self.first, self.last, batch_size):
-            rows = slice(start, min(start + batch_size, self.last))
-            yield self.images[rows], self.labels[rows]
+            yield self._read_rows(start, min(start + batch_size, self.last))
+
+    def _read_rows(self, start, end):
+        """Images and labels of the rows. Raises DataFormatError if they can't be read."""
+        try:
+            return self.images[start:end], self.labels[start:end]
+        except (OSError, RuntimeError):
+            raise DataFormatError(
+                f"{self.images.file.filename}: rows {start} to {end} can't be read") from None
 
 
 def open_data(path, validation=0, memory_limit=MEMORY_LIMIT, window=WINDOW):
@@ -146,12 +152,12 @@ def open_data(path, validation=0, memory_limit=MEMORY_LIMIT, window=WINDOW):
     """
     try:
         file = h5py.File(path, "r")
-    except OSError as error:
-        raise DataFormatError(f"{path}: not a readable HDF5 file ({error})") from None
+    except OSError:
+        raise DataFormatError(f"{path}: not a readable HDF5 file") from None
     try:
         return _open(file, path, validation, memory_limit, window)
-    except (OSError, RuntimeError) as error:
-        raise DataFormatError(f"{path}: damaged, can't be read ({error})") from None
+    except (OSError, RuntimeError):
+        raise DataFormatError(f"{path}: damaged, can't be read") from None
 
 
 def _open(file, path, validation, memory_limit, window):

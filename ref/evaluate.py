@@ -6,10 +6,10 @@ import numpy as np
 
 from data_prep.command import Parser
 
-from . import architectures, folder, training
+from . import architectures, folder, rules, training
 from .data import open_data
 from .network import zero_parameters
-from .train import ERRORS, build, find_data, percent, unit_of
+from .train import ERRORS, build, find_data, percent, reason, unit_of
 
 
 def parser():
@@ -28,8 +28,8 @@ def restore(net, path, arrays):
     for symbol, layers in params.items():
         for l, zeros in layers.items():
             stored = arrays.get(f"{symbol}_{l}")
-            if stored is None or stored.shape != zeros.shape:
-                found = "missing" if stored is None else f"{stored.shape}"
+            if stored is None or stored.shape != zeros.shape or stored.dtype.kind != "f":
+                found = "missing" if stored is None else f"{stored.dtype} {stored.shape}"
                 raise folder.FolderError(
                     f"{path}: {symbol}_{l} is {found}, the network's is {zeros.shape}")
             layers[l] = stored
@@ -40,6 +40,8 @@ def report(run, data_name):
     """Lines for a person: error and loss on each part, and the error of each class."""
     config = folder.read_config(run)
     arguments, setting = config["arguments"], config["hyperparameters"]
+    if arguments["rule"] not in rules.NAMES or arguments["dtype"] not in ("float32", "float64"):
+        raise folder.FolderError(f"{run}: config.json has an unknown rule or dtype")
     data = open_data(find_data(data_name or config["data"]["path"]))
     net = build(arguments["arch"], arguments["rule"], setting, data)
     params = restore(net, run, folder.read_parameters(run))
@@ -62,8 +64,8 @@ def main():
         for line in report(args.run, args.data):
             print(line, flush=True)
         return 0
-    except ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (*ERRORS, OSError) as error:
+        print(f"error: {reason(error)}", file=sys.stderr)
         return 2
 
 

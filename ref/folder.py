@@ -23,17 +23,25 @@ class FolderError(Exception):
     """A run's folder that can't be used; the message says why."""
 
 
+def check_free(out):
+    """Raise FolderError if the folder `out` already holds a run; None is fine."""
+    try:
+        taken = out is not None and (Path(out) / "config.json").exists()
+    except OSError as error:
+        raise FolderError(f"--out {out}: can't be a folder ({error.strerror})") from None
+    if taken:
+        raise FolderError(
+            f"--out {out}: this folder already holds a run; name another, or leave out --out")
+
+
 def create(out, name):
     """Make and return the folder `out`, or runs/out/<name> with a number where that is taken.
 
     Raises FolderError if `out` already holds a run, or can't be made.
     """
+    check_free(out)
     if out is not None:
         folder = Path(out)
-        if (folder / "config.json").exists():
-            raise FolderError(
-                f"--out {out}: this folder already holds a run; name another, or leave out --out"
-            )
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -46,6 +54,8 @@ def create(out, name):
             return folder
         except FileExistsError:
             continue
+        except OSError as error:
+            raise FolderError(f"{folder}: can't make this folder ({error.strerror})") from None
     raise FolderError(f"runs/out: no free name for {name}")
 
 
@@ -86,11 +96,16 @@ def write_config(folder, config):
 
 
 def read_config(folder):
-    """Raises FolderError where there is no run."""
+    """A run's config. Raises FolderError where there is none, or not a whole one."""
     try:
-        return json.loads((Path(folder) / "config.json").read_text())
-    except (OSError, ValueError):
-        raise FolderError(f"{folder}: not a run's folder (it has no valid config.json)") from None
+        config = json.loads((Path(folder) / "config.json").read_text())
+        for keys in (("arguments", "arch"), ("arguments", "rule"), ("arguments", "dtype"),
+                     ("arguments", "seed"), ("data", "path"), ("data", "digest"),
+                     ("hyperparameters", "batch_size")):
+            config[keys[0]][keys[1]]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise FolderError(f"{folder}: not a run's folder (it has no whole config.json)") from None
+    return config
 
 
 def write_metrics(folder, rows):

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import h5py
@@ -144,9 +145,10 @@ def start(args):
     if args.rule is None:
         raise UsageError(f"--rule is missing; there are {', '.join(rules.NAMES)}")
     select(args.backend)
-    data = open_data(find_data(args.data), args.validation)
     setting, source = resolve(args)
-    net = build(args.arch, args.rule, setting, data)
+    folder.check_free(args.out)
+    data = open_data(find_data(args.data), args.validation)
+    trainer = new_trainer(args, setting, build(args.arch, args.rule, setting, data))
     crop, flip = augmentation(args, data)
     arch = args.arch if args.arch in architectures.NAMED else "custom"
     name = f"{arch}_{args.rule}_{Path(args.data).stem}_seed{args.seed}"
@@ -161,10 +163,20 @@ def start(args):
         "versions": versions(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    folder.write_config(out, config)
+    try:
+        folder.write_config(out, config)
+    except OSError as error:
+        raise folder.FolderError(f"--out {out}: can't write here ({error.strerror})") from None
     print(f"{args.rule} on {args.arch}, {data.name}: {len(data.train)} train and "
           f"{len(data.test)} test examples; results in {out}", flush=True)
-    return Run(out, config, net, data)
+    return Run(out, config, data, trainer)
+
+
+def new_trainer(args, setting, net):
+    """A trainer at its first step, its arrays on the backend's device."""
+    initial = initial_parameters(net, training.initial_stream(args.seed), np.dtype(args.dtype))
+    params = to_device(initial, select(args.backend))
+    return training.Trainer(net, rules.get(args.rule), params, setting, args.seed)
 
 
 def resume(args):
@@ -186,8 +198,10 @@ def resume(args):
     if data.digest != config["data"]["digest"] and not args.allow_changed_data:
         raise UsageError(f"{data.path} is not the file that {out} was trained on (its digest "
                          "differs); put that one back, or add --allow-changed-data")
-    net = build(arguments["arch"], arguments["rule"], config["hyperparameters"], data)
-    run = Run(out, config, net, data)
+    setting = config["hyperparameters"]
+    net = build(arguments["arch"], arguments["rule"], setting, data)
+    trainer = new_trainer(argparse.Namespace(**arguments), setting, net)
+    run = Run(out, config, data, trainer)
     folder.write_config(out, config)
     found = checkpoint.load(out, warn=lambda line: print(line, file=sys.stderr))
     if found is None:
@@ -208,16 +222,13 @@ class Run:
     row           what the epoch's finished passes recorded;  rows  those of finished epochs
     """
 
-    def __init__(self, out, config, net, data):
-        self.out, self.config, self.net, self.data = out, config, net, data
+    def __init__(self, out, config, data, trainer):
+        self.out, self.config, self.data = out, config, data
+        self.trainer, self.net = trainer, trainer.net
         self.args = argparse.Namespace(**config["arguments"])
         self.setting = config["hyperparameters"]
         self.xp, self.dtype = select(self.args.backend), np.dtype(self.args.dtype)
         self.lock = folder.lock(out)
-        initial = initial_parameters(net, training.initial_stream(self.args.seed), self.dtype)
-        params = to_device(initial, self.xp)
-        self.trainer = training.Trainer(
-            net, rules.get(self.args.rule), params, self.setting, self.args.seed)
         self.epoch, self.pass_number, self.batch = 1, 0, 0
         self.tally, self.row, self.rows = training.Tally(), {}, []
         self.stop = None  # the signal that asked us to
@@ -322,6 +333,7 @@ class Run:
         for name, part in (("validation", self.data.validation), ("test", self.data.test)):
             if part is not None:
                 error, loss = training.evaluate(net, params, part, self.xp, self.dtype)
+                training.check_finite(self.trainer, {f"{name}_loss": loss})
                 row |= {f"{name}_error": error, f"{name}_loss": loss}
         if self.args.angles:
             images, labels = next(iter(self.data.train.in_order(training.ANGLE_BATCH)))
@@ -398,6 +410,14 @@ ERRORS = (UsageError, DataFormatError, BackendError, folder.FolderError,
           architectures.ArchitectureError, data_prep.hdf5.DataError)  # the user can put right
 
 
+def reason(error):
+    """One line that says what went wrong and with which file."""
+    if isinstance(error, OSError) and error.strerror:
+        name = f"{error.filename}: " if error.filename else ""
+        return f"{name}{error.strerror}"
+    return str(error)
+
+
 def carry_out(run):
     """Train until done, stopped or failed; returns the exit status."""
 
@@ -418,9 +438,8 @@ def carry_out(run):
     except training.Diverged as error:
         print(f"error: epoch {run.epoch}: {error}", file=sys.stderr)
         return 1
-    except OSError as error:
-        what = f"{error.filename}: " if error.filename else ""
-        print(f"error: {what}{error.strerror or error}; the last checkpoint in {run.out} is whole; "
+    except (OSError, DataFormatError) as error:
+        print(f"error: {reason(error)}; the last checkpoint in {run.out} is whole; "
               f"when this is put right, {again}", file=sys.stderr)
         return 1
     finally:
@@ -431,10 +450,16 @@ def carry_out(run):
 
 def main():
     args = parser().parse_args()
+    # an overflow is reported once, with its layer, by training.check_finite
+    warnings.simplefilter("ignore", RuntimeWarning)
     try:
         return carry_out(resume(args) if args.resume else start(args))
-    except ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (*ERRORS, OSError) as error:
+        print(f"error: {reason(error)}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(f"error: not enough memory ({error}); try a smaller --batch-size or network",
+              file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted: what was reached so far is in the run's folder", file=sys.stderr)

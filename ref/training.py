@@ -57,7 +57,7 @@ class Trainer:
             out = self.rule.step(self.net, self.params, x, y, **self.options)
             self._update("forward", out)
             return out
-        if eps is None:
+        if eps is None and phase != "forward":
             eps = self.noise(len(x), get_xp(x), x.dtype)
         if phase == "both" and self.setting["order"] == "inverse-first":
             inverse = self.step_of(x, y, eps, "inverse")
@@ -189,21 +189,23 @@ def _angle(u, v):
     return float(np.degrees(np.arccos(np.clip(u @ v / norms, -1, 1)))) if norms else float("nan")
 
 
-def check_finite(trainer, total, x):
-    """Raise Diverged, naming the layer, if a sum in {name: number} is NaN or infinite."""
+def check_finite(trainer, total, x=None):
+    """Raise Diverged, naming the layer, if a number in {name: number} is NaN or infinite.
+
+    x  a batch whose activities tell the layer where the parameters are all finite
+    """
     bad = [name for name, value in total.items() if not np.isfinite(float(value))]
     if not bad:
         return
-    params, xp = trainer.params, get_xp(x)
-    with np.errstate(all="ignore"):
-        h, _ = forward(trainer.net, params, x)
     where = ", ".join(bad)
+    h = {} if x is None else forward(trainer.net, trainer.params, x)[0]
     for l in range(1, trainer.net.L + 1):
-        arrays = {"the activity": h[l]}
-        arrays |= {f"{s}_{l}": params[s][l] for s in trainer.rule.SYMBOLS if l in params[s]}
-        wrong_ones = [name for name, v in arrays.items() if not bool(xp.isfinite(v).all())]
-        if wrong_ones:
-            where += f"; in layer {l}: {', '.join(wrong_ones)}"
+        arrays = {f"{s}_{l}": trainer.params[s].get(l) for s in trainer.rule.SYMBOLS}
+        arrays["the activity"] = h.get(l)
+        spoilt = [name for name, p in arrays.items()
+                  if p is not None and not bool(get_xp(p).isfinite(p).all())]
+        if spoilt:
+            where += f"; in layer {l}, {', '.join(spoilt)}"
             break
     raise Diverged(f"{where} became NaN or infinite by step {trainer.t}; try a smaller --lr"
                    + (" or --inverse-lr" if has_inverses(trainer.rule) else ""))

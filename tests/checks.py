@@ -147,6 +147,8 @@ NETS = {
         Convolution((3, 2, 3), 2, (3, 2), 1),
         Dense((3, 2, 2), (3,)),
     ]),
+    "local-one-hidden": stack([LocallyConnected((3, 4, 2), 2, (2, 3), 2), Dense((2, 2, 2), (3,))]),
+    "conv-one-hidden": stack([Convolution((3, 2, 2), 3, (3, 3), 1), Dense((3, 2, 3), (4,))]),
     "images": stack([  # to images
         LocallyConnected((3, 2, 2), 3, (2, 2), 1),
         Convolution((3, 2, 3), 2, (3, 3), 2),
@@ -177,9 +179,8 @@ class Case(NamedTuple):
     def step(self, *phase):
         """ref's step of the rule."""
         rule, batch = rules.get(self.rule), (self.net, self.params, self.x, self.y)
-        if not rules.has_inverses(rule):
-            return rule.step(*batch)
-        return rule.step(*batch, self.eps, *phase, **self.step_options())
+        noise = (self.eps, *phase) if rules.has_inverses(rule) else ()
+        return rule.step(*batch, *noise, **self.step_options())
 
     def having(self, **changed):
         """The same with other fields, parameters or options."""
@@ -192,10 +193,12 @@ class Case(NamedTuple):
 def make_case(net, rule="bp", N=3, seed=0, **options):
     """A network (or its name in NETS) extended by a rule, with random numbers in every array.
 
-    options: the rule's; what is not given is its default, or a number that leaves no term out.
+    options: the rule's; of those not given, numbers are small and tell terms apart, words are the
+    rule's defaults.
     """
     module = rules.get(rule)
-    options = {"alpha": 0.3, "mu": 0.4, "reduction": "sum"} | module.DEFAULTS | {"aux": 4} | options
+    ours = {"alpha": 0.3, "mu": 0.4, "aux": 4, "reduction": "sum"}
+    options = module.DEFAULTS | ours | options
     build = {key: options[key] for key in module.BUILD_OPTIONS if key in options}
     net = module.extend(NETS[net] if isinstance(net, str) else net, **build)
     rng = np.random.default_rng(seed)
@@ -225,6 +228,8 @@ VARIANTS = [
     ("bp", {}),
     ("fa", {}),
     ("dfa", {}),
+    ("sign-symmetry", {}),
+    ("sign-symmetry", {"magnitude": "fixed"}),
     ("tp", {}),
     ("tp", {"inverse_loss": "noise-preserving", "reduction": "mean"}),
     ("dtp", {}),

@@ -168,31 +168,47 @@ def output_error(net, h, a, y):
 # ---- backpropagation and feedback alignment: δ_l of one example ----------------------------------
 
 
-def bp_deltas(net, params, a, e):
+def bp_feedback(net, params, l, delta):
+    """dL/dh_l: what backpropagation carries down to layer l."""
+    return transposed(net.map[l + 1], params["W"][l + 1], delta[l + 1])
+
+
+def fa_feedback(net, params, l, delta):
+    """B_{l+1}ᵀ δ_{l+1}."""
+    return transposed(net.map[l + 1], params["B"][l + 1], delta[l + 1])
+
+
+def dfa_feedback(net, params, l, delta):
+    """B_l e, B_l (n_l, n_L)."""
+    return (params["B"][l] @ delta[net.L].ravel()).reshape(net.shape(l))
+
+
+def sign_symmetry_feedback(net, params, l, delta, magnitude="uniform"):
+    """Weights of W_{l+1}'s signs; of one size for the layer, or of B_{l+1}'s sizes."""
+    m, W = net.map[l + 1], params["W"][l + 1]
+    feedback = np.zeros(W.shape)
+    for w in np.ndindex(W.shape):
+        one_size = sqrt(2 / (m.fan_in + m.fan_out))
+        size = one_size if magnitude == "uniform" else abs(params["B"][l + 1][w])
+        feedback[w] = size if W[w] > 0 else -size
+    return transposed(m, feedback, delta[l + 1])
+
+
+FEEDBACK = {
+    "bp": bp_feedback,
+    "fa": fa_feedback,
+    "dfa": dfa_feedback,
+    "sign-symmetry": sign_symmetry_feedback,
+}
+
+
+def feedback_deltas(rule, net, params, a, e, **options):
+    """δ_L = e; δ_l = σ'_l ∘ what comes down."""
     delta = {net.L: e}
     for l in reversed(range(1, net.L)):
-        dh = transposed(net.map[l + 1], params["W"][l + 1], delta[l + 1])
+        dh = FEEDBACK[rule](net, params, l, delta, **options)
         delta[l] = through_sigma(net.act[l].name, a[l], dh)
     return delta
-
-
-def fa_deltas(net, params, a, e):
-    delta = {net.L: e}
-    for l in reversed(range(1, net.L)):
-        dh = transposed(net.map[l + 1], params["B"][l + 1], delta[l + 1])
-        delta[l] = through_sigma(net.act[l].name, a[l], dh)
-    return delta
-
-
-def dfa_deltas(net, params, a, e):
-    delta = {net.L: e}
-    for l in range(1, net.L):
-        dh = (params["B"][l] @ e.ravel()).reshape(net.shape(l))  # B_l is (n_l, n_L)
-        delta[l] = through_sigma(net.act[l].name, a[l], dh)
-    return delta
-
-
-DELTAS = {"bp": bp_deltas, "fa": fa_deltas, "dfa": dfa_deltas}
 
 
 # ---- target propagation: ĥ_l of one example, section 2.1.2 ---------------------------------------
@@ -333,21 +349,21 @@ def inverse_loss_and_gradient(net, params, l, h, eps, kind, reduction):
 def step(rule, net, params, x, y, eps=None, **options):
     """What ref.rules' step gives, by the formulas: activities and so on of each example, mean dθ.
 
-    options: alpha, first_target, mu as the rule has them; inverse_loss, reduction.
+    options: alpha, first_target, mu, magnitude, inverse_loss, reduction, as the rule has them.
     """
     N = len(x)
-    if rule in DELTAS:
-        return join([feedback_example(rule, net, params, x[n], y[n]) for n in range(N)])
+    if rule in FEEDBACK:
+        return join([feedback_example(rule, net, params, x[n], y[n], **options) for n in range(N)])
     noise = [{l: eps[l][n] for l in eps} for n in range(N)]
     return join([
         target_example(rule, net, params, x[n], y[n], noise[n], N, **options) for n in range(N)
     ])
 
 
-def feedback_example(rule, net, params, x, y):
+def feedback_example(rule, net, params, x, y, **options):
     h, a = activities(net, params, x)
     e = output_error(net, h, a, y)
-    delta = DELTAS[rule](net, params, a, e)
+    delta = feedback_deltas(rule, net, params, a, e, **options)
     return {"h": h, "loss": loss(net.loss.name, h[net.L], y), "delta": delta,
             **forward_gradients(net, params, h, delta)}
 

@@ -119,6 +119,13 @@ def test_cross_entropy_of_confident_predictions(loss):
     assert error.tolist() == [[0, 0, 0], [1, -1, 0], [1, 0, -1]]
 
 
+@pytest.mark.parametrize("loss", [cross_entropy, cross_entropy_logits], ids=lambda loss: loss.name)
+def test_cross_entropy_of_examples_on_different_scales(loss):
+    """What one example's activities are changes nothing for another's."""
+    a = np.array([[BIG, BIG, BIG], [-BIG, -BIG, -BIG], [0, 0, 0]], np.float32)
+    assert_close(loss.value(a, np.eye(3, dtype=np.float32)), np.full(3, np.log(3)), tol=1e-6)
+
+
 def test_cross_entropy_argmin(rng):
     """Gibbs: -Σ q log p is smallest at p = q; every other distribution has a larger loss."""
     q = distributions(rng, 1, 4)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 import data_prep.hdf5
+import ref.data
 from ref.data import DataFormatError, InMemory, Streamed, open_data
 
 N, SHAPE, CLASSES = 53, (2, 3, 1), 60
-CHUNK = 4  # rows of a chunk, and so of a run that a Streamed part reads
+CHUNK = 2  # rows of a chunk, and so of a run that a Streamed part reads
 ROW = 6  # bytes of an image
 
 # Image k of the training part has k in every pixel and the label k, so that examples are known
@@ -36,6 +37,12 @@ def write(path, compression=None):
 @pytest.fixture
 def path(tmp_path):
     return write(tmp_path / "tiny.h5")
+
+
+@pytest.fixture(autouse=True)
+def runs_of_one_chunk(monkeypatch):
+    """So that 53 tiny images make 27 runs."""
+    monkeypatch.setattr(ref.data, "RUN", CHUNK * ROW)
 
 
 KINDS = {  # how open_data is told to keep a part
@@ -107,6 +114,27 @@ def test_two_epochs_may_be_read_at_once(path, kind):
     pairs = zip(part.epoch(5, 0, 1), part.epoch(5, 0, 2), strict=True)
     first = [label for (_, labels), _ in pairs for label in labels]
     assert first == order(part, epoch=1)
+
+
+@every_kind
+@pytest.mark.parametrize("batch_size", [1, 5, 7, N])
+def test_skipping_batches_changes_none_of_the_others(path, kind, batch_size):
+    """What a run that is resumed in the middle of an epoch reads."""
+    part = open_data(path, **KINDS[kind]).train
+    whole = [labels.tolist() for _, labels in part.epoch(batch_size, 0, 1)]
+    for skip in range(len(whole) + 2):
+        rest = [labels.tolist() for _, labels in part.epoch(batch_size, 0, 1, skip)]
+        assert rest == whole[skip:]
+
+
+def test_runs_come_one_by_one_in_a_random_order(path):
+    """With one run in a window: the rows of a run together, other runs first in another epoch."""
+    part = open_data(path, **KINDS["streamed, one run in a window"]).train
+    first, second = ([label // CHUNK for label in order(part, epoch=epoch)] for epoch in (1, 2))
+    for runs in (first, second):
+        assert sum(a != b for a, b in zip(runs, runs[1:], strict=False)) == -(-N // CHUNK) - 1
+        assert (np.diff(runs) < 0).sum() > 5
+    assert first != second
 
 
 def test_a_window_mixes_all_of_its_runs(path):
@@ -249,16 +277,18 @@ def test_a_truncated_file(path):
         open_data(path)
 
 
-def test_a_damaged_file(tmp_path):
-    """Opens, but a compressed chunk cannot be read."""
+@every_kind
+@pytest.mark.parametrize("chunk", [0, 7, 26])
+def test_a_damaged_file(tmp_path, kind, chunk):
+    """Opens, but a compressed chunk cannot be read: noticed then, or when an epoch gets there."""
     path = write(tmp_path / "tiny.h5", compression="gzip")
     with h5py.File(path) as file:
-        chunk = file["train/images"].id.get_chunk_info(0)
+        place = file["train/images"].id.get_chunk_info(chunk)
     content = bytearray(path.read_bytes())
-    content[chunk.byte_offset:chunk.byte_offset + chunk.size] = b"\xff" * chunk.size
+    content[place.byte_offset:place.byte_offset + place.size] = b"\xff" * place.size
     path.write_bytes(content)
     with pytest.raises(DataFormatError, match="tiny.h5"):
-        open_data(path)
+        order(open_data(path, **KINDS[kind]).train)
 
 
 @pytest.mark.parametrize("validation", [-1, N, 1000])

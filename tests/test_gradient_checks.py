@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from checks import METHODS, assert_close, cast, complex_step, every_case, gradient, make_case
 
+from ref import rules
 from ref.network import f, forward, preactivation
 from ref.rules import ao_sdtp
 from ref.rules.inverses import g
-
-GLOBAL, FEEDBACK = ("bp",), ("fa", "dfa")
 
 
 def global_loss(case):
@@ -38,16 +37,16 @@ def output_loss(case, h):
 
 
 def feedback_loss(case, l, h, delta):
-    """Mean ⟨h_l, what stands in for dL/dh_l⟩: the local loss that FA and DFA descend."""
+    """Mean ⟨h_l, what stands in for dL/dh_l⟩: the local loss that FA and its kin descend."""
     net, N = case.net, len(case.x)
-    B = case.params["B"]
-    if case.rule == "fa":
-        dh = [naive.transposed(net.map[l + 1], B[l + 1], delta[l + 1][n]) for n in range(N)]
-    else:
-        dh = [naive.times(net.b_map[l], B[l], delta[net.L][n]) for n in range(N)]
+    dh = np.stack([
+        naive.FEEDBACK[case.rule](net, case.params, l, {k: delta[k][n] for k in delta},
+                                  **case.step_options())
+        for n in range(N)
+    ])
 
     def loss(params):
-        return (f(net, params, l, cast(h[l - 1], params)) * np.stack(dh)).sum() / N
+        return (f(net, params, l, cast(h[l - 1], params)) * dh).sum() / N
 
     return loss
 
@@ -85,19 +84,20 @@ def units_share(case, v):
 
 def forward_loss(case, l, out):
     """The loss whose derivative dW_l, db_l are."""
-    if case.rule in GLOBAL:
+    if case.rule == "bp":
         return global_loss(case)
     if l == case.net.L:
         return output_loss(case, out["h"])
-    if case.rule in FEEDBACK:
+    if case.rule in naive.FEEDBACK:
         return feedback_loss(case, l, out["h"], out["delta"])
     return target_loss(case, l, out["h"], out["h_hat"])
 
 
 def check(case, out, method=complex_step):
-    """Every entry of every gradient in out."""
-    for symbol in ("W", "b", "V", "c"):
-        for l, got in out.get(f"d{symbol}", {}).items():
+    """Every entry of every array that the rule trains."""
+    for symbol in rules.get(case.rule).SYMBOLS:
+        assert out[f"d{symbol}"].keys() == case.params[symbol].keys()
+        for l, got in out[f"d{symbol}"].items():
             loss = inverse_loss(case, l, out["h"]) if symbol in "Vc" else forward_loss(case, l, out)
             assert_close(got, gradient(loss, case.params, symbol, l, method), METHODS[method])
 

@@ -12,6 +12,7 @@ from checks import (
     every_case,
     make_case,
     nets_for,
+    stack,
 )
 
 from ref import rules
@@ -54,7 +55,26 @@ def test_fa_with_B_equal_to_W_is_bp(net):
     assert_same_bits(case.step(), case.having(rule="bp").step())
 
 
-@pytest.mark.parametrize("rule", ["fa", "dfa"])
+@every_net
+def test_sign_symmetry_with_the_magnitudes_of_W_is_bp(net):
+    case = make_case(net, "sign-symmetry", magnitude="fixed")
+    case = case.having(B={l: -case.params["W"][l] for l in case.params["B"]})  # their sign is free
+    assert_same_bits(case.step(), case.having(rule="bp").step())
+
+
+@every_net
+def test_sign_symmetry_is_fa_with_the_signs_of_W(net):
+    """... and the standard deviation of Glorot's initial weights."""
+    case = make_case(net, "fa")
+    B = {}
+    for l in case.params["B"]:
+        m = case.net.map[l]
+        B[l] = np.sqrt(2 / (m.fan_in + m.fan_out)) * np.sign(case.params["W"][l])
+    ours = case.having(rule="sign-symmetry", magnitude="uniform").step()
+    assert_close(ours, case.having(B=B).step())
+
+
+@pytest.mark.parametrize("rule", ["fa", "dfa", "sign-symmetry"])
 @every_net
 def test_only_the_output_layer_of_fa_follows_the_gradient(net, rule):
     case = make_case(net, rule)
@@ -139,15 +159,15 @@ def test_dtp_with_one_hidden_layer_and_alpha_one_half_is_bp(net):
 
 
 @pytest.mark.parametrize("output", [{}, REGRESSION], ids=["classifier", "regression"])
-def test_dtp_of_a_linear_net_with_inverses_W_transposed_is_2_alpha_times_bp(output):
+@pytest.mark.parametrize("net", ["dense", "autoencoder", "local", "conv"])
+def test_dtp_of_a_linear_net_with_inverses_W_transposed_is_2_alpha_times_bp(net, output):
     """... at every hidden layer, whatever the biases c."""
-    alpha = 0.7
-    net = dense_net(5, 4, 6, 4, 3, hidden="identity", **output)
-    case = make_case(net, "dtp", alpha=alpha)
+    alpha, maps = 0.7, NETS[net].map.values()
+    case = make_case(stack(list(maps), hidden="identity", **output), "dtp", alpha=alpha)
     case = case.having(V={l: case.params["W"][l] for l in case.params["V"]})
     ours, bp = case.step(), case.having(rule="bp").step()
     for name in ("delta", "dW", "db"):
-        assert_close(below(net.L, ours[name]), scaled(2 * alpha, below(net.L, bp[name])))
+        assert_close(below(case.net.L, ours[name]), scaled(2 * alpha, below(case.net.L, bp[name])))
 
 
 @nets_of_sdtp

@@ -1,4 +1,7 @@
-"""Every rule agrees with the naive second implementation, and changes nothing that it reads."""
+"""Every rule agrees with the naive second implementation, and changes nothing that it reads.
+
+Then what a training step makes of a rule: the order of Algorithm 1, and the noise.
+"""
 
 import copy
 
@@ -8,6 +11,7 @@ import pytest
 from checks import assert_close, assert_same_bits, every_case, make_case, map_leaves, nets_for
 
 from ref import rules
+from ref.seeds import PURPOSES, normal
 from ref.training import Trainer
 
 
@@ -107,3 +111,69 @@ def test_a_phase_trains_its_own_parameters_alone(net, rule, phase, symbols):
     lr = RATE["lr" if phase == "forward" else "inverse_lr"]
     expected = descended(case.params, case.step(), symbols, lr)
     assert_close(train(case, phase), expected)
+
+
+def test_magnitudes_drawn_for_every_step():
+    """Sign-symmetry's B under "batch": new at each step, |B| what the step used."""
+    case = make_case("dense", "sign-symmetry", magnitude="batch")
+    params = train(case)
+    for l, B in params["B"].items():
+        assert np.abs(np.corrcoef(B.ravel(), case.params["B"][l].ravel())[0, 1]) < 0.7
+    used = case.having(B=params["B"])
+    assert_close(params, descended(used.params, used.step(), ("W", "b"), RATE["lr"]))
+
+
+# ---- the noise that trains the inverses ----------------------------------------------------------
+
+
+def noise(case, N=2000, sigma=0.3, seed=0, steps=1):
+    """What the trainer draws at its first steps: a list of {l: ε_l}."""
+    setting = case.options | {"sigma": sigma}
+    trainer = Trainer(case.net, rules.get(case.rule), case.params, setting, seed)
+    drawn = []
+    for trainer.t in range(steps):
+        drawn.append(trainer.noise(N, np, np.dtype(np.float32)))
+    return drawn
+
+
+@pytest.mark.parametrize("rule", WITH_INVERSES)
+@nets_for(*rules.NAMES)
+def test_noise_reaches_what_the_inverses_reconstruct(net, rule):
+    case = make_case(net, rule)
+    shapes = map_leaves(np.shape, noise(case, N=5)[0])
+    assert shapes == {l - 1: (5, *case.net.shape(l - 1)) for l in case.net.g_map}
+
+
+@pytest.mark.parametrize("net", ["dense", "local"])
+def test_noise_is_normal_with_standard_deviation_sigma(net):
+    """Mean, variance, fourth moment; no layer, unit, step or seed repeats another's numbers."""
+    case = make_case(net, "sdtp")
+    (first, second), (other,) = noise(case, steps=2), noise(case, seed=1)
+    columns = np.concatenate([eps.reshape(2000, -1) for eps in
+                              (*first.values(), *second.values(), *other.values())], axis=1) / 0.3
+    assert columns.dtype == np.float32
+    n = columns.size
+    assert abs(columns.mean()) < 5 / np.sqrt(n)
+    assert abs((columns**2).mean() - 1) < 5 * np.sqrt(2 / n)
+    assert abs((columns**4).mean() - 3) < 5 * np.sqrt(96 / n)
+    assert np.abs(np.corrcoef(columns.T) - np.eye(columns.shape[1])).max() < 5.5 / np.sqrt(2000)
+
+
+def test_noise_is_a_function_of_seed_and_step():
+    case = make_case("dense", "sdtp")
+    assert_same_bits(noise(case, steps=2), noise(case, steps=2))
+
+
+@pytest.mark.parametrize("shape", [(1,), (7,), (3, 2, 5)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_any_number_of_normal_numbers(shape, dtype):
+    """Odd numbers too, although they are made in pairs."""
+    v = normal(np.random.default_rng(0), shape, np.dtype(dtype))
+    assert v.shape == shape and v.dtype == dtype
+    assert np.isfinite(v).all() and len(np.unique(v)) == v.size
+
+
+def test_streams_stay_where_they_are():
+    """A purpose that moves would change every number of every run recorded so far."""
+    assert PURPOSES[:8] == ("weights", "inverse", "feedback", "auxiliary", "noise", "order",
+                            "augmentation", "magnitude")

@@ -12,6 +12,7 @@ h[L] is o here; g_L reads o and z side by side, so V_L is (n_L + n_z, n_{L-1}).
 """
 
 from dataclasses import replace
+from math import prod
 
 from ..backend import join
 from ..linear import Dense
@@ -31,7 +32,7 @@ def extend(net, inverse="same", aux=512):
     if L == 1:
         return net  # no hidden layer that an auxiliary output could tell about
     net = inverses.extend(net, range(2, L + 1), inverse)
-    g_L = Dense(net.shape(L - 1), (net.shape(L)[0] + aux,))
+    g_L = Dense(net.shape(L - 1), (prod(net.shape(L)) + aux,))
     return replace(net, g_map={**net.g_map, L: g_L}, z_map=Dense(net.shape(L - 1), (aux,)))
 
 
@@ -74,10 +75,11 @@ def step(net, params, x, y, eps, phase="both", *, inverse_loss, reduction="sum")
     h, a_L = forward(net, params, x)
     out = {"h": h, "loss": net.loss.value(a_L, y)}
     if phase != "inverse":
-        z = auxiliary(net, params, h[net.L - 1]) if net.z_map else h[net.L][:, :0]
+        z = auxiliary(net, params, h[net.L - 1]) if net.z_map else None
         h_hat = targets(net, params, h, z, y)
         delta = {net.L: net.loss.error(h[net.L], y), **local_deltas(net, h, h_hat, reduction)}
-        out |= {"z": z, "h_hat": h_hat, "delta": delta, **gradients(net, h, delta)}
+        out |= {"z": z} if net.z_map else {}
+        out |= {"h_hat": h_hat, "delta": delta, **gradients(net, h, delta)}
     if phase != "forward":
         out |= inverse_gradients(net, params, h, eps, inverse_loss, reduction, composite)
     return out

@@ -1,0 +1,198 @@
+"""A data set in shards: HDF5 files of some thousand images, and an index that makes them one.
+
+A shard, in a folder beside the index:
+
+    /            attributes: format "ref-data-shard", version 1, preparation (see `Shard`), pillow
+    images       (n, size, size, 3) uint8, chunked along the first axis
+    labels       (n,) of the index's type
+    left_out     (m, 2) text: path and reason of each file that could not be decoded
+
+The index is a file of the form in data_prep/hdf5.py, whose four arrays are HDF5 virtual datasets
+over the shards: a reader sees plain arrays. Its paths are relative: index and folder are moved
+together. Where a shard is missing, HDF5 gives the labels' fill value, the largest of their type,
+which is no class: a reader that checks the labels, as ref.data does, refuses the file.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from data_prep import hdf5, jpeg
+from data_prep.hdf5 import DataError
+from data_prep.imagenet_files import printable
+
+FORMAT, VERSION = "ref-data-shard", 1
+# Of one file only, so that the others are gone on with; anything else may concern all of them.
+UNREADABLE = (errno.EACCES, errno.EIO)
+
+
+@dataclass
+class Shard:
+    """One shard to be: which files, in which order.
+
+    preparation   hex digest of all that its content depends on
+    paths         of the files, below the folder `source`; labels (n,), of the type to be stored
+    size, resize  pixels, see jpeg.decode; compression: h5py's, or None
+    """
+
+    path: Path
+    preparation: str
+    source: Path
+    paths: list
+    labels: np.ndarray
+    size: int
+    resize: int
+    compression: str | None
+
+    @property
+    def bytes(self):
+        """How large its arrays are if every file can be decoded and nothing is compressed."""
+        return len(self.paths) * self.size ** 2 * 3 + self.labels.nbytes
+
+
+def write(shard, tick):
+    """Decode the files of a shard and write it whole or not at all; tick() after each file.
+
+    Memory: one image and hdf5.BLOCK_BYTES. Raises DataError, OSError.
+    """
+    temporary = shard.path.with_name(f".{shard.path.name}.{os.getpid()}.tmp")
+    try:
+        hdf5.reserve(temporary, shard.bytes)
+        with h5py.File(temporary, "w") as file:
+            fill(file, shard, tick)
+        hdf5.flush_to_disk(temporary)
+        os.replace(temporary, shard.path)
+        hdf5.flush_to_disk(shard.path.parent)
+    except (OSError, RuntimeError) as error:  # h5py raises either
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise DataError(f"cannot write {shard.path}: {reason}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def fill(file, shard, tick):
+    """Write the content of a shard into the opened file."""
+    most, image = len(shard.paths), (shard.size, shard.size, 3)
+    row_bytes = shard.size ** 2 * 3
+    chunk = hdf5.chunk_rows(most, row_bytes)
+    out = file.create_dataset("images", (0, *image), np.uint8, maxshape=(most, *image),
+                              chunks=(chunk, *image), compression=shard.compression)
+    block = np.empty((min(most, chunk * max(1, hdf5.BLOCK_BYTES // (chunk * row_bytes))), *image),
+                     np.uint8)
+    kept, left_out, waiting = [], [], 0  # waiting: images in the block, not yet written
+
+    def write_block():
+        out.resize(len(kept), axis=0)
+        out[len(kept) - waiting:] = block[:waiting]
+
+    for k, path in enumerate(shard.paths):
+        try:
+            block[waiting] = jpeg.decode(read(shard.source, path), shard.size, shard.resize)
+        except jpeg.Undecodable as reason:
+            left_out.append((path, str(reason)))
+        else:
+            kept.append(k)
+            waiting += 1
+            if waiting == len(block):
+                write_block()
+                waiting = 0
+        tick()
+    write_block()
+    file["labels"] = shard.labels[kept]
+    file.create_dataset("left_out", (len(left_out), 2), h5py.string_dtype())
+    if left_out:
+        file["left_out"][:] = [[printable(text) for text in pair] for pair in left_out]
+    file.attrs.update({"format": FORMAT, "version": VERSION, "preparation": shard.preparation,
+                       "pillow": jpeg.PILLOW})
+
+
+def read(source, path):
+    """The bytes of a file. Raises Undecodable if only this one can't be read, else DataError."""
+    try:
+        return (source / path).read_bytes()
+    except OSError as error:
+        if error.errno in UNREADABLE:
+            raise jpeg.Undecodable(error.strerror) from error
+        raise DataError(f"cannot read {source / path}: {error.strerror}") from error
+
+
+def check(shard):
+    """How many images the finished shard on the disk holds; None if there is no such shard."""
+    try:
+        with h5py.File(shard.path, "r") as file:
+            n = len(file["labels"])
+            whole = (file.attrs["preparation"] == shard.preparation
+                     and file["images"].shape == (n, shard.size, shard.size, 3)
+                     and n + len(file["left_out"]) == len(shard.paths))
+            return n if whole else None
+    except (OSError, RuntimeError, KeyError):  # not there, cut short, another file
+        return None
+
+
+def left_out(shards):
+    """[(path, reason, name of the shard)] of the files that finished shards lack, by path."""
+    lines = []
+    for shard in shards:
+        with h5py.File(shard.path, "r") as file:
+            lines += [(*pair, shard.path.name) for pair in file["left_out"].asstr()[:].tolist()]
+    return sorted(lines)
+
+
+def label_type(n_classes):
+    """The type of the labels: with room for a fill value that is no class."""
+    return np.dtype(np.uint8 if n_classes < 256 else np.uint16)
+
+
+def write_index(path, parts, *, name, classes, seed, source, command, sha256):
+    """Write the index over finished shards, whole or not at all. Raises DataError, OSError.
+
+    parts: {"train": [(shard, n)], "test": the same}, n images in each. The rest: see hdf5.write.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        # v110: attributes of more than 64 KB, which the names of some 5,000 classes take
+        with h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+            file.attrs.update({
+                "format": hdf5.FORMAT, "version": hdf5.VERSION, "name": name,
+                "classes": json.dumps(classes), "shuffle_seed": seed, "source": source,
+                "sha256": json.dumps(sha256), "command": command, "numpy": np.__version__,
+                "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            })
+            for part, shards in parts.items():
+                join(file, part, path.parent, shards)
+            for part in parts:
+                if file[f"{part}/labels"][:].max() >= len(classes):
+                    raise DataError(f"{path.parent}: a shard cannot be opened (too many open "
+                                    "files? then raise `ulimit -n`)")
+        hdf5.flush_to_disk(temporary)
+        os.replace(temporary, path)
+        hdf5.flush_to_disk(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def join(file, part, folder, shards):
+    """Make the part's two virtual datasets over shards [(shard, n)], which lie below `folder`."""
+    first = shards[0][0]
+    total = sum(n for _, n in shards)
+    for key, row, kind in (("images", (first.size, first.size, 3), np.dtype(np.uint8)),
+                           ("labels", (), first.labels.dtype)):
+        layout = h5py.VirtualLayout((total, *row), kind)
+        start = 0
+        for shard, n in shards:
+            if n:
+                # HDF5 takes a % in the name for a pattern
+                name = shard.path.relative_to(folder).as_posix().replace("%", "%%")
+                layout[start:start + n] = h5py.VirtualSource(name, key, (n, *row), kind)
+            start += n
+        fill_value = np.iinfo(kind).max if key == "labels" else 0
+        file.create_virtual_dataset(f"{part}/{key}", layout, fillvalue=fill_value)

@@ -1,0 +1,5 @@
+"""python -m ref.reference: see cli.py."""
+
+from .cli import main
+
+raise SystemExit(main())

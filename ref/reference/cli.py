@@ -1,0 +1,197 @@
+"""Reference outputs: write them, and verify another implementation against them.
+
+    python -m ref.reference write OUT.h5 --rule fa --arch "dense 8, softmax 4" --in-shape 4x4x1
+    python -m ref.reference verify THEIRS.h5                     replayed from its own start
+    python -m ref.reference verify THEIRS.h5 --against REF.h5    compared with a file
+
+Exit status of verify: 0 all agree; 1 something differs; 2 a file that can't be used.
+The file: file.py; what is in it: quantities.py; NOTES.md has a page on it.
+"""
+
+import argparse
+import os
+import re
+import sys
+
+import numpy as np
+
+from data_prep.command import Parser, count, new_file, seed
+
+from .. import architectures, options, rules, train, training
+from ..data import open_data
+from ..network import initial_parameters
+from ..seeds import stream
+from . import quantities
+from .file import Content, FileError, default_phase, resolve, save
+from .quantities import flat
+from .read import LIMIT, read
+from .replay import outputs
+from .report import as_json, report
+from .verify import by_file, by_replay
+
+
+def in_shape(text):
+    """An argparse type: HxWxC."""
+    found = re.fullmatch(r"0*([1-9]\d{0,4})x0*([1-9]\d{0,4})x0*([1-9]\d{0,4})", text, re.A)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTHxCHANNELS, such as 4x4x1")
+    return tuple(int(n) for n in found.groups())
+
+
+def parser():
+    p = Parser(prog="python -m ref.reference", description=__doc__.splitlines()[0])
+    commands = p.add_subparsers(dest="command", required=True, metavar="write|verify")
+
+    w = commands.add_parser("write", help="run training steps and write every quantity of them")
+    w.add_argument("out", metavar="OUT.h5", type=new_file)
+    w.add_argument("--rule", required=True, choices=rules.NAMES, metavar="RULE",
+                   help=f"learning rule: {', '.join(rules.NAMES)}")
+    w.add_argument("--arch", required=True,
+                   help="a network of Table 3 by name, or layers: \"dense 8, softmax 4\"")
+    w.add_argument("--in-shape", type=in_shape, metavar="HxWxC",
+                   help="of the inputs, where neither --arch nor --data says it")
+    w.add_argument("--data", metavar="NAME|FILE",
+                   help="data/NAME.h5, or an HDF5 file (default: random images and labels)")
+    w.add_argument("--batch-size", type=count, default=4, help="default %(default)s")
+    w.add_argument("--steps", type=count, default=3, help="default %(default)s")
+    w.add_argument("--seed", type=seed, default=0, help="default %(default)s")
+    w.add_argument("--dtype", choices=("float32", "float64"), default="float64",
+                   help="default %(default)s")
+    add_limit(w)
+    options.add_setting_arguments(w)
+
+    v = commands.add_parser("verify", help="compare a file with what this project computes")
+    v.add_argument("theirs", metavar="THEIRS.h5")
+    v.add_argument("--against", metavar="REF.h5",
+                   help="compare with this file; without it, everything is recomputed in float64 "
+                        "from the parameters, inputs and noise in THEIRS")
+    v.add_argument("--rtol", type=options.positive,
+                   help="largest error that agrees, relative to the largest entry of the array "
+                        "(default 1e-9 for float64, 1e-4 for float32)")
+    v.add_argument("--atol-scale", type=options.number_from(0), default=0.0, metavar="S",
+                   help="measure an array whose largest entry is below S against S instead, so "
+                        "that rounding in an array that should be all zero is no error (default "
+                        "%(default)s: zeros must be zero)")
+    add_limit(v)
+    v.add_argument("--json", action="store_true", help="print the result as JSON")
+    return p
+
+
+def add_limit(p):
+    p.add_argument("--limit", type=options.positive, default=LIMIT / 2**30, metavar="GIB",
+                   help="memory that arrays may take (default %(default)g)")
+
+
+# ---- write ---------------------------------------------------------------------------------------
+
+
+def write(args):
+    """Train for args.steps and write every quantity. Raises one of train.ERRORS, FileError."""
+    setting = resolve(args)
+    dtype = np.dtype(args.dtype)
+    net, batches = inputs(args, setting, dtype)
+    rule = rules.get(args.rule)
+    phases = {t: default_phase(args.rule, setting, t) for t in range(1, args.steps + 1)}
+    content = Content(args.rule, args.arch, setting, net, phases)
+    size = content.numbers(args.batch_size) * dtype.itemsize / 2**30
+    if size > args.limit:
+        raise options.UsageError(
+            f"{args.steps} steps of {args.arch} take {size:.3g} GiB, the limit is {args.limit:g}: "
+            "fewer --steps, or a larger --limit")
+    params = initial_parameters(net, training.initial_stream(args.seed), dtype)
+    content.arrays = {f"init/{name}": array.copy() for name, array in flat(params).items()}
+    drawn_anew = [f"B_{l}" for l in net.b_map] if quantities.drawn_anew(setting) else []
+    trainer = training.Trainer(net, rule, params, setting, args.seed)
+    for (t, phase), (x, y) in zip(phases.items(), batches, strict=False):
+        with np.errstate(all="ignore"):  # told below
+            out = trainer.step(x, y, phase)
+        content.arrays |= {f"step_{t}/x": x, f"step_{t}/y": y} | outputs(t, out, params)
+        content.arrays |= {f"step_{t}/{name}": flat(params)[name].copy() for name in drawn_anew}
+        if phase != "forward":
+            eps = trainer.noise(len(x), np, dtype)  # that of the step just taken
+            content.arrays |= {f"step_{t}/eps_{l}": e for l, e in eps.items()}
+    for name, array in content.arrays.items():
+        if not np.isfinite(array).all():
+            raise FileError(f"{name} became NaN or infinite; try a smaller --lr")
+    save(args.out, content)
+    return content
+
+
+def inputs(args, setting, dtype):
+    """(the network extended by the rule, batches (x, y)): of --data, or random ones."""
+    if args.data is not None:
+        data = open_data(train.find_data(args.data))
+        if args.in_shape not in (None, data.in_shape):
+            raise options.UsageError("--in-shape: leave it out, --data has its own")
+        net = train.build(args.arch, args.rule, setting, data)
+        found = without_end(data, args)
+    else:
+        if args.in_shape is None and args.arch not in architectures.NAMED:
+            raise options.UsageError(f"--arch {args.arch!r} needs --in-shape HxWxC, or --data")
+        net = architectures.build(
+            args.arch, args.in_shape, setting.get("output", "probabilities"))
+        rule = rules.get(args.rule)
+        net = rule.extend(net, **{key: setting[key] for key in rule.BUILD_OPTIONS})
+        found = random_batches(net, args)
+    return net, (training.batch_of(net, *batch, np, dtype) for batch in found)
+
+
+def without_end(data, args):
+    """Batches of a data set without end, in the order in which training sees them."""
+    epoch = 1
+    while True:
+        yield from data.train.epoch(args.batch_size, args.seed, epoch)
+        epoch += 1
+
+
+def random_batches(net, args):
+    """Batches (images uint8, labels) without end, of uniform random numbers."""
+    classes = 1 if architectures.is_autoencoder(net) else net.shape(net.L)[0]
+    t = 0
+    while True:
+        t += 1
+        rng = stream(args.seed, "order", t)
+        images = rng.integers(0, 256, (args.batch_size, *net.shape(0)), dtype=np.uint8)
+        yield images, rng.integers(0, classes, args.batch_size)
+
+
+# ---- verify --------------------------------------------------------------------------------------
+
+
+def verify(args):
+    """The Result of comparing args.theirs with a replay, or with args.against."""
+    limit = int(args.limit * 2**30)
+    theirs = read(args.theirs, limit)
+    if args.against is None:
+        return by_replay(args.theirs, theirs, args.rtol, args.atol_scale)
+    return by_file(args.theirs, theirs, args.against, read(args.against, limit),
+                   args.rtol, args.atol_scale)
+
+
+def main(arguments=None):
+    args = parser().parse_args(arguments)
+    try:
+        if args.command == "write":
+            content = write(args)
+            print(f"wrote {args.out}: {len(content.arrays)} arrays of {args.steps} steps; "
+                  f"check it: python -m ref.reference verify {args.out}")
+            return 0
+        result = verify(args)
+        if hasattr(sys.stdout, "reconfigure"):  # σ, δ, ĥ on a terminal that has no such letters
+            sys.stdout.reconfigure(errors="replace")
+        try:
+            print(as_json(result) if args.json else "\n".join(report(result)), flush=True)
+        except BrokenPipeError:  # `| head` has seen enough; the interpreter flushes once more
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0 if result.agrees else 1
+    except (FileError, *train.ERRORS) as error:
+        print(f"error: {error}", file=sys.stderr)
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        print(f"error: {name}{error.strerror or error}", file=sys.stderr)
+    except MemoryError:
+        print("error: out of memory: a smaller network or batch needs less", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 2

@@ -1,0 +1,56 @@
+"""Recompute the steps of a file of reference outputs, through the functions that training uses."""
+
+import numpy as np
+
+from .. import rules
+from ..training import Trainer
+from . import quantities
+
+
+def missing(content):
+    """Names of the arrays that a replay needs and the file does not have."""
+    return [q.name for q in content.quantities if q.is_input and q.name not in content.arrays]
+
+
+def replay(content, dtype=np.float64, setting=(), quiet=False):
+    """{name: array} of every quantity, computed by the steps that training takes.
+
+    Starts from the file's own initial parameters; each further step from our own parameters.
+    setting  options to change;  quiet  without the noise
+    """
+    arrays = {q.name: content.arrays[q.name].astype(dtype)
+              for q in content.quantities if q.is_input}
+    initial = {name.removeprefix("init/"): array.copy()
+               for name, array in arrays.items() if name.startswith("init/")}
+    setting = {**content.setting, **dict(setting)}
+    B_of_step = quantities.drawn_anew(setting)
+    if B_of_step:  # the file's, in place of those that the trainer would draw
+        setting["magnitude"] = "fixed"
+        initial |= {f"B_{l}": np.empty(m.weight_shape, dtype) for l, m in content.net.b_map.items()}
+    params = quantities.by_layer(content.net, initial)
+    trainer = Trainer(content.net, rules.get(content.rule), params, setting, seed=0)
+    ours = dict(arrays)
+    with np.errstate(all="ignore"):  # what overflows here is reported as a difference
+        for t, phase in content.phases.items():
+            x, y = arrays[f"step_{t}/x"], arrays[f"step_{t}/y"]
+            eps = {l: arrays[f"step_{t}/eps_{l}"] for l in range(1, content.net.L)
+                   if f"step_{t}/eps_{l}" in arrays}
+            if quiet:
+                eps = {l: np.zeros_like(e) for l, e in eps.items()}
+            if B_of_step:
+                for l, B in params["B"].items():
+                    B[...] = arrays[f"step_{t}/B_{l}"]
+            out = trainer.step(x, y, phase, eps)
+            ours |= outputs(t, out, params)
+    return ours
+
+
+def outputs(t, out, params):
+    """{name: a copy of the array} of what a step computed and of the parameters after it."""
+    after = quantities.flat(params)
+    nested = {key: value for key, value in out.items() if isinstance(value, dict)}
+    single = {key: value for key, value in out.items() if not isinstance(value, dict)}
+    found = {f"step_{t}/{name}": array
+             for name, array in (quantities.flat(nested) | single).items()}
+    found |= {f"step_{t}/after/{name}": array for name, array in after.items()}
+    return {name: np.array(array) for name, array in found.items()}

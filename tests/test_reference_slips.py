@@ -1,0 +1,244 @@
+"""Planted errors: each is found, the right quantity is named first, and the slip by its name.
+
+An error is planted in ref's own code while a file is written, so that it goes on to everything
+downstream and to the next step, as it would in a user's program.
+"""
+
+import json
+from math import sqrt
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+import pytest
+from test_reference import run, verified
+from write_reference import arguments
+
+from ref import optim, rules
+from ref.linear import Convolution
+from ref.linear.patches import Patches
+from ref.reference.read import read
+from ref.reference.replay import replay
+from ref.reference.verify import Measure, compare, first
+from ref.rules import bp, dtp, fa, inverses, sdtp
+from ref.training import Trainer
+
+SQUARE = ("--arch", "dense 6, dense 6, softmax 4")  # W_2 is square, so transposing it fits
+
+
+class Slip(NamedTuple):
+    """One planted error, the quantity that it shows in first, and words of the explanation."""
+
+    rule: str
+    plant: object  # function of monkeypatch, or {option: what config claims}
+    first: str
+    words: str
+    kind: str = "dense"
+    given: tuple = ()
+
+
+# ---- errors to plant -----------------------------------------------------------------------------
+
+
+def changed(module, name, change, *keys):
+    """Have module.name's result, or those of its dicts, changed: change(array, layer)."""
+    right = getattr(module, name)
+
+    def wrong(*args, **kwargs):
+        out = right(*args, **kwargs)
+        for found in [out[key] for key in keys] or [out]:
+            for l in found:
+                found[l] = change(found[l], l)
+        return out
+
+    return lambda monkeypatch: monkeypatch.setattr(module, name, wrong)
+
+
+def only(layer, change):
+    return lambda array, l: change(array) if l == layer else array
+
+
+def replaced(module, name, function):
+    return lambda monkeypatch: monkeypatch.setattr(module, name, function)
+
+
+def one_entry(array):
+    array = array.copy()
+    array.flat[7] += 0.01 * abs(array).max()
+    return array
+
+
+def bp_without_transpose(net, params, h, e):
+    W = params["W"]
+    delta = {3: e, 2: net.act[2].times_derivative(h[2], net.map[3].transpose(W[3], e))}
+    delta[1] = net.act[1].times_derivative(h[1], net.map[2].forward(W[2], delta[2]))
+    return delta
+
+
+def fa_without_derivative(net, params, h, e):
+    B, delta = params["B"], {net.L: e}
+    for l in (2, 1):
+        delta[l] = net.map[l + 1].transpose(B[l + 1], delta[l + 1])
+    return delta
+
+
+def extra_mean(net, params, h, e, right=bp.deltas):
+    return right(net, params, h, e / len(e))
+
+
+def tp_targets_for_dtp(net, params, h, e, alpha, first_target):
+    t = {2: h[2] - alpha * net.map[3].transpose(params["W"][3], e)}
+    t[1] = inverses.g(net, params, 2, t[2])
+    return t
+
+
+def transposed_inverse(net, params, l, u, right=inverses.g):
+    V = {k: v.T if v.shape[0] == v.shape[1] else v for k, v in params["V"].items()}
+    return right(net, {**params, "V": V}, l, u)
+
+
+def without_noise(net, params, h, eps, *more, right=inverses.inverse_gradients):
+    return right(net, params, h, {l: 0 * e for l, e in eps.items()}, *more)
+
+
+def true_convolution(self, W, x, right=Convolution.forward):
+    return right(self, np.ascontiguousarray(W[:, ::-1, ::-1]), x)
+
+
+def padding_before(self, right=Patches.padding.fget):
+    return tuple((after, before) for before, after in right(self))
+
+
+def one_layer_left_out(params, grads, state, right=optim.adam, **options):
+    before = {name: p.copy() for name, p in params.items()}
+    right(params, grads, state, **options)
+    if "W_2" in params:
+        params["W_2"][...] = before["W_2"]
+
+
+def uncorrected_adam(params, grads, state, *, lr, beta1, beta2, right=optim.adam, **options):
+    t = state["t"] + 1
+    lr *= (1 - beta1 ** t) / sqrt(1 - beta2 ** t)
+    right(params, grads, state, lr=lr, beta1=beta1, beta2=beta2, **options)
+
+
+def feedback_that_trains(self, x, y, phase="both", eps=None, right=Trainer.step):
+    out = right(self, x, y, phase, eps)
+    for l, B in self.params["B"].items():
+        B -= 0.01 * out["dW"][l]
+    return out
+
+
+SLIPS = {
+    "twice": Slip("sdtp", changed(sdtp, "inverse_gradients", lambda v, l: 2 * v, "dV", "dc"),
+                  "step_1/dV_3", "twice ours: a factor of 2 too many"),
+    "half": Slip("sdtp", changed(sdtp, "local_deltas", lambda v, l: v / 2),
+                 "step_1/delta_2", "half of ours: a factor of 2 is missing"),
+    "sum over the batch": Slip("bp", changed(bp, "gradients", lambda v, l: 3 * v, "dW", "db"),
+                               "step_1/dW_3", "N = 3 times ours: 1/N is missing"),
+    "one more 1/N": Slip("bp", replaced(bp, "deltas", extra_mean),
+                         "step_1/delta_3", "an extra 1/N"),
+    "sign": Slip("fa", changed(fa, "gradients", only(2, np.negative), "dW"),
+                 "step_1/dW_2", "the sign is wrong"),
+    "no transpose": Slip("bp", replaced(bp, "deltas", bp_without_transpose),
+                         "step_1/delta_1", "W_2 itself where W_2ᵀ belongs", given=SQUARE),
+    "gradient transposed": Slip("bp", changed(bp, "gradients", only(2, np.transpose), "dW"),
+                                "step_1/dW_2", "ours transposed", given=SQUARE),
+    "inverse transposed": Slip("sdtp", replaced(sdtp, "g", transposed_inverse),
+                               "step_1/h_hat_1", "V_2 transposed", given=SQUARE),
+    "W for B": Slip("fa", replaced(fa, "deltas", bp.deltas),
+                    "step_1/delta_2", "backpropagation's W_3 where the fixed B_3 belongs"),
+    "W for B, conv": Slip("fa", replaced(fa, "deltas", bp.deltas), "step_1/delta_2",
+                          "backpropagation's W_3 where the fixed B_3 belongs", "conv"),
+    "W for its sign": Slip("sign-symmetry", replaced(
+        rules.get("sign-symmetry"), "deltas", lambda *args: bp.deltas(*args[:-1])),
+        "step_1/delta_2", "only the sign of W_3 belongs"),
+    "de-noising": Slip("dtp", {"inverse_loss": "noise-preserving"},
+                       "step_1/inverse_loss_2", "inverse_loss de-noising",
+                       given=("--inverse-loss", "de-noising")),
+    "de-noising, local, alternating": Slip(
+        "ao-sdtp", {"inverse_loss": "noise-preserving"}, "step_1/inverse_loss_3",
+        "inverse_loss de-noising", "local", ("--schedule", "alternating")),
+    "all zero": Slip("fa", changed(fa, "deltas", only(1, np.zeros_like)),
+                     "step_1/delta_1", "all zero"),
+    "layer left out": Slip("bp", replaced(optim, "adam", one_layer_left_out), "step_1/after/W_2",
+                           "W_2 did not change: it is left out"),
+    "layer left out, in its first step": Slip(
+        "tp", replaced(optim, "adam", one_layer_left_out), "step_2/after/W_2",
+        "W_2 did not change: it is left out", "conv", ("--schedule", "alternating")),
+    "one entry": Slip("bp", changed(bp, "gradients", only(2, one_entry), "dW"),
+                      "step_1/dW_2", "only 1 of 42 entries wrong, at [1, 0]"),
+    "no derivative": Slip("fa", replaced(fa, "deltas", fa_without_derivative),
+                          "step_1/delta_2", "σ'_2 is left out", "local"),
+    "no correction": Slip("dtp", replaced(dtp, "targets", tp_targets_for_dtp),
+                          "step_1/h_hat_1", "the correction h_1 - g_2(h_2) is left out", "conv"),
+    "convolution": Slip("bp", replaced(Convolution, "forward", true_convolution),
+                        "step_1/h_1", "W_1 turned by 180 degrees", "conv"),
+    "padding": Slip("bp", replaced(Patches, "padding", property(padding_before)),
+                    "step_1/h_1", "before the image (PyTorch's padding=k//2)", "local"),
+    "padding, conv": Slip("bp", replaced(Patches, "padding", property(padding_before)),
+                          "step_1/h_1", "before the image (PyTorch's padding=k//2)", "conv"),
+    "epsilon": Slip("bp", {"epsilon_form": "hat"}, "step_1/after/W_1", "epsilon_form kingma",
+                    given=("--epsilon-form", "kingma", "--epsilon", "1e-3")),
+    "no bias correction": Slip("bp", replaced(optim, "adam", uncorrected_adam),
+                               "step_1/after/W_1", "Adam's bias correction"),
+    "learning rate": Slip("bp", {"lr": 0.005}, "step_1/after/W_1", "the change is twice ours"),
+    "plain gradient descent": Slip("bp", {"optimizer": "adam"}, "step_1/after/W_1",
+                                   "optimizer sgd", given=("--optimizer", "sgd")),
+    "inverses trained first": Slip("sdtp", {"order": "targets-first"}, "step_1/h_hat_2",
+                                   "order inverse-first", given=("--order", "inverse-first")),
+    "no noise": Slip("sdtp", replaced(sdtp, "inverse_gradients", without_noise),
+                     "step_1/inverse_loss_3", "the noise eps_2 is not added"),
+    "mean over units": Slip("sdtp", {"reduction": "sum"}, "step_1/inverse_loss_3",
+                            "reduction mean", given=("--reduction", "mean")),
+    "target of the mean loss": Slip("dtp", {"first_target": "hidden"}, "step_1/h_hat_2",
+                                    "first_target hidden-mean",
+                                    given=("--first-target", "hidden-mean")),
+    "feedback that trains": Slip("fa", replaced(Trainer, "step", feedback_that_trains),
+                                 "step_1/after/B_2", "B_2 changed, but it is fixed"),
+}
+
+
+# ---- each is found -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", SLIPS)
+def test_slip(name, dtype, tmp_path, capsys, monkeypatch):
+    slip, path = SLIPS[name], tmp_path / "theirs.h5"
+    with monkeypatch.context() as patched:
+        if callable(slip.plant):
+            slip.plant(patched)
+        status, _, err = run(capsys, "write", path, "--dtype", dtype,
+                             *arguments(slip.rule, slip.kind, *slip.given))
+        assert status == 0, err
+    if not callable(slip.plant):
+        with h5py.File(path, "a") as file:
+            config = json.loads(file.attrs["config"])
+            file.attrs["config"] = json.dumps(config | slip.plant)
+    status, result = verified(capsys, path)
+    assert status == 1
+    assert result["first"]["name"] == slip.first
+    assert slip.words in "; ".join(result["first"]["slips"])
+
+
+@pytest.mark.parametrize("kind", ["dense", "local", "conv"])
+@pytest.mark.parametrize("rule", rules.NAMES)
+def test_any_one_entry_of_any_array_comes_first(rule, kind, tmp_path, capsys):
+    """A dozen entries of each array, in turn, are off by a thousandth of the largest."""
+    path = tmp_path / "theirs.h5"
+    assert run(capsys, "write", path, *arguments(rule, kind, "--steps", "1"))[0] == 0
+    theirs = read(path)
+    order, ours = theirs.quantities, replay(theirs)
+    measure = Measure(1e-9, 0.0, np.dtype(np.float64))
+    given = {q.name for q in order if q.is_input}
+    compared = compare(order, theirs.arrays, ours, measure, given)
+    assert len(compared) >= 20 and all(row.agrees for row in compared)
+    for row in compared:
+        right = theirs.arrays[name := row.quantity.name]
+        for k in range(0, right.size, 1 + right.size // 12):
+            wrong = right.copy()
+            wrong.flat[k] += 1e-3 * (abs(right).max() or 1)
+            found = first(compare(order, {**theirs.arrays, name: wrong}, ours, measure, given))
+            assert (found.quantity.name, found.wrong) == (name, 1)
+            assert found.worst == np.unravel_index(k, right.shape)
