@@ -104,7 +104,7 @@ def commit():
     here = Path(__file__).parent
     try:
         described = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--abbrev=12", "--dirty=+"],
+            ["git", "--no-optional-locks", "-C", str(here), "describe", "--always", "--abbrev=12", "--dirty=+"],
             capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
@@ -131,6 +131,8 @@ def build(arch, rule_name, setting, data):
     """
     net = architectures.build(arch, data.in_shape, setting.get("output", "probabilities"))
     outputs = net.shape(net.L)
+    if architectures.is_autoencoder(net) and setting.get("output") == "logits":
+        raise UsageError(f"--output logits: {arch} has no classes")
     if not architectures.is_autoencoder(net) and outputs != (len(data.classes),):
         raise UsageError(
             f"--arch {arch} has {outputs[0]} outputs, "

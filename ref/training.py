@@ -207,6 +207,9 @@ def check_finite(trainer, total, x=None):
         if spoilt:
             where += f"; in layer {l}, {', '.join(spoilt)}"
             break
+    else:  # it overflowed in an earlier step and every array has recovered
+        last = bad[0].rsplit("_", 1)[-1]
+        where += f"; in layer {last if last.isdigit() else trainer.net.L}"
     raise Diverged(f"{where} became NaN or infinite by step {trainer.t}; try a smaller --lr"
                    + (" or --inverse-lr" if has_inverses(trainer.rule) else ""))
 

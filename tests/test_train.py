@@ -5,6 +5,7 @@ and folder as it was: `command.refused` in conftest.py.
 """
 
 import csv
+import errno
 import json
 import os
 import re
@@ -487,6 +488,24 @@ def test_ctrl_c_in_the_third_epoch(train, after_step, number):
         assert (parameters("run")[f"W_{l}"] == W).all()
 
 
+@pytest.mark.parametrize("name", ["metrics.csv", "parameters.h5"])
+def test_a_full_disk_leaves_whole_files(train, after_step, monkeypatch, name):
+    """Writing fails after the second epoch: one line, and what was there before stays."""
+
+    def replace(source, target):
+        if Path(target).name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        real(source, target)
+
+    real = os.replace
+    after_step(2 * STEPS, lambda trainer: monkeypatch.setattr(os, "replace", replace))
+    result = train("--epochs", 2, "--out", "run")
+    assert (result.status, result.err.count("\n")) == (1, 1)
+    assert result.err.startswith("error: ") and name in result.err and "No space" in result.err
+    assert len(metrics("run")) == (1 if name == "metrics.csv" else 2)
+    assert_no_halves("run")
+
+
 # ---- one seed, one run ---------------------------------------------------------------------------
 
 REPEATED = [
@@ -662,6 +681,29 @@ def test_angle_at_the_output(train, rule):
     assert train("--rule", rule, "--angles", "--out", "run").status == 0
     below, output = (float(metrics("run")[0][f"angle_{l}"]) for l in (1, 3))
     assert output < 1e-4 and 1 < below < 179
+
+
+def test_angles_in_degrees(train, tiny):
+    """FA's angles to BP, from the weights that a run hardly changed, computed here."""
+    assert train("--rule", "fa", "--optimizer", "sgd", "--lr", "1e-30", "--angles",
+                 "--out", "run").status == 0
+    p = {name: array.astype(float) for name, array in parameters("run").items()}
+    with h5py.File(tiny) as data:  # all 200 examples are in the fixed batch
+        h = [data["train/images"][:].reshape(200, 784) / 255]
+        y = np.eye(10)[data["train/labels"][:]]
+    for l in (1, 2):
+        h.append(np.tanh(h[-1] @ p[f"W_{l}"].T))
+    o = np.exp(h[2] @ p["W_3"].T)
+    updates = []
+    for symbol in "WB":
+        d = {3: o / o.sum(axis=1, keepdims=True) - y}
+        for l in (2, 1):
+            d[l] = (1 - h[l] ** 2) * (d[l + 1] @ p[f"{symbol}_{l + 1}"])
+        updates.append({l: (d[l].T @ h[l - 1]).ravel() for l in d})
+    for l in (1, 2):
+        u, v = (update[l] for update in updates)
+        expected = np.degrees(np.arccos(u @ v / np.sqrt(u @ u * (v @ v))))
+        assert float(metrics("run")[0][f"angle_{l}"]) == pytest.approx(expected, abs=1e-2)
 
 
 # ---- the tables of defaults ----------------------------------------------------------------------
