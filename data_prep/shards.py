@@ -2,7 +2,8 @@
 
 A shard, in a folder beside the index:
 
-    /            attributes: format "ref-data-shard", version 1, preparation (see `Shard`), pillow
+    /            attributes: format "ref-data-shard", version 1, name (its file's), preparation (see
+                 `Shard`), pillow (the version that decoded)
     images       (n, size, size, 3) uint8, chunked along the first axis
     labels       (n,) of the index's type
     left_out     (m, 2) text: path and reason of each file that could not be decoded
@@ -110,8 +111,8 @@ def fill(file, shard, tick):
     file.create_dataset("left_out", (len(left_out), 2), h5py.string_dtype())
     if left_out:
         file["left_out"][:] = [[printable(text) for text in pair] for pair in left_out]
-    file.attrs.update({"format": FORMAT, "version": VERSION, "preparation": shard.preparation,
-                       "pillow": jpeg.PILLOW})
+    file.attrs.update({"format": FORMAT, "version": VERSION, "name": shard.path.name,
+                       "preparation": shard.preparation, "pillow": jpeg.PILLOW})
 
 
 def read(source, path):
@@ -130,6 +131,7 @@ def check(shard):
         with h5py.File(shard.path, "r") as file:
             n = len(file["labels"])
             whole = (file.attrs["preparation"] == shard.preparation
+                     and file.attrs["name"] == shard.path.name
                      and file["images"].shape == (n, shard.size, shard.size, 3)
                      and n + len(file["left_out"]) == len(shard.paths))
             return n if whole else None

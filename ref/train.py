@@ -104,7 +104,8 @@ def commit():
     here = Path(__file__).parent
     try:
         described = subprocess.run(
-            ["git", "--no-optional-locks", "-C", str(here), "describe", "--always", "--abbrev=12", "--dirty=+"],
+            ["git", "--no-optional-locks", "-C", str(here),
+             "describe", "--always", "--abbrev=12", "--dirty=+"],
             capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
