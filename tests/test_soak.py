@@ -1,0 +1,124 @@
+"""Long checks, not in the fast suite: python -m pytest -m slow tests/test_soak.py
+
+Their last recorded figures are in NOTES.md, part 3.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import data_prep.digits
+from ref import folder, rules
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1",
+               "OMP_NUM_THREADS": "1"}
+RUNS = [(name, schedule) for name in rules.NAMES
+        for schedule in (("parallel", "alternating") if rules.has_inverses(rules.get(name))
+                         else (None,))]
+
+
+def result(out):
+    rows = [line.rsplit(",", 1)[0] for line in (out / "metrics.csv").read_text().splitlines()]
+    return rows, {name: a.tobytes() for name, a in folder.read_parameters(out).items()}
+
+
+@pytest.mark.parametrize(("rule", "schedule"), RUNS)
+def test_twenty_sigkills(rule, schedule, tmp_path):
+    """A float32 run killed 20 times at random moments ends bit for bit as the whole one."""
+    data_prep.digits.make(tmp_path / "d.h5", n_train=1500, n_test=200)
+    line = [sys.executable, "-m", "ref.train", "--rule", rule, "--data", str(tmp_path / "d.h5"),
+            "--arch", "dense 128, dense 128, softmax 10", "--epochs", "12",
+            *(["--schedule", schedule] if schedule else [])]
+    subprocess.run([*line, "--out", str(tmp_path / "whole")], env=ENVIRONMENT, check=True,
+                   capture_output=True)
+    out, moments = tmp_path / "killed", random.Random(len(rule))
+    command = [*line, "--checkpoint-minutes", "0.0005", "--out", str(out)]
+    kills = 0
+    while kills < 20:
+        process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True)
+        while not (out / "config.json").exists() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0.2, 0.9))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() in (-9, 0), process.stderr.read()
+        kills += 1
+        command = [sys.executable, "-m", "ref.train", "--resume", str(out),
+                   "--checkpoint-minutes", "0.0005"]
+    subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
+    assert result(out) == result(tmp_path / "whole")
+
+
+READER = """
+import resource, sys, time
+import h5py, numpy as np
+from ref.data import open_data
+data = open_data(sys.argv[1])
+seen, ranks = np.zeros(len(data.train), np.uint8), []
+start = time.perf_counter()
+for images, labels in data.train.epoch(100, seed=0, epoch=1):
+    flat = images.reshape(len(images), -1)
+    rows = flat[:, :4].copy().view("<u4").ravel()  # each image carries its own number
+    seen[rows] += 1
+    ranks.append(rows)
+seconds = time.perf_counter() - start
+ranks = np.concatenate(ranks) / len(data.train)
+thirds = [abs(part.mean() - 0.5) for part in np.array_split(ranks, 10)]
+print(int((seen == 1).all()), seconds, max(thirds), np.corrcoef(ranks[:-1], ranks[1:])[0, 1],
+      resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+SEQUENTIAL = """
+import sys, time
+import h5py
+with h5py.File(sys.argv[1]) as file:
+    images = file["train/images"]
+    start = time.perf_counter()
+    for k in range(0, len(images), 1024):
+        images[k : k + 1024]
+    print(time.perf_counter() - start)
+"""
+
+
+def test_streaming_four_gigabytes(tmp_path):
+    """Under 1 GB resident, at 0.6 of a sequential read's rate, every example once, well mixed."""
+    n, path = 29_000, tmp_path / "large.h5"  # 29,000 images of 224 x 224 x 3: 4.37 GB
+    with h5py.File(path, "w") as file:
+        file.attrs.update(format="ref-data", version=1, name="large", classes='["a", "b"]')
+        for part, size in (("train", n), ("test", 10)):
+            images = file.create_dataset(f"{part}/images", (size, 224, 224, 3), np.uint8,
+                                         chunks=(2, 224, 224, 3))
+            for start in range(0, size, 500):
+                block = np.zeros((min(500, size - start), 224, 224, 3), np.uint8)
+                flat = block.reshape(len(block), -1)
+                flat[:, :4] = np.arange(start, start + len(block), dtype="<u4")[:, None].view("u1")
+                images[start : start + len(block)] = block
+            file[f"{part}/labels"] = np.arange(size) % 2
+
+    def run(script):
+        done = subprocess.run([sys.executable, "-c", script, str(path)], env=ENVIRONMENT,
+                              check=True, capture_output=True, text=True)
+        return [float(word) for word in done.stdout.split()]
+
+    run(SEQUENTIAL)  # so that both find the file in the same state of the system's cache
+    ratios = []
+    for _ in range(3):
+        (plain,) = run(SEQUENTIAL)
+        once, seconds, bias, correlation, resident = run(READER)
+        ratios.append(plain / seconds)
+    print(f"rate {np.median(ratios):.2f} of sequential ({ratios}), {resident:.0f} MiB resident, "
+          f"decile bias {bias:.4f}, neighbour correlation {correlation:.4f}")
+    assert once == 1
+    assert resident < 1000
+    assert abs(correlation) < 0.05
+    assert np.median(ratios) >= 0.6
