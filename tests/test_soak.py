@@ -122,3 +122,42 @@ def test_streaming_four_gigabytes(tmp_path):
     assert resident < 1000
     assert abs(correlation) < 0.05
     assert np.median(ratios) >= 0.6
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 16 MB, room for two checkpoints of mnist-fc but not three."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(tmp_path)],
+                             capture_output=True)
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_full_disk_loses_nothing(small_disk, tmp_path_factory):
+    """The run stops with one line; with room again it goes on to the end it would have had."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    data_prep.digits.make(elsewhere / "d.h5", n_train=2000, n_test=200)
+    line = [sys.executable, "-m", "ref.train", "--rule", "fa", "--epochs", "5",
+            "--data", str(elsewhere / "d.h5")]
+
+    def run(command):
+        return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+
+    assert run([*line, "--out", str(elsewhere / "whole")]).returncode == 0
+    fill = small_disk / "fill"
+    out = small_disk / "run"
+    fill.write_bytes(bytes(3 << 20))
+    done = run([*line, "--out", str(out)])
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1 and "No space left" in done.stderr
+    done = None
+    for _ in range(9):  # each time there is room for one more checkpoint
+        fill.unlink(missing_ok=True)
+        (out / "checkpoint.previous.h5").unlink(missing_ok=True)
+        done = run([sys.executable, "-m", "ref.train", "--resume", str(out)])
+        if done.returncode == 0:
+            break
+    assert done.returncode == 0, done.stderr
+    assert result(out) == result(elsewhere / "whole")
