@@ -12,7 +12,7 @@ setup(
     extras_require={
         "gpu": ["cupy-cuda12x"],
         "plots": ["matplotlib"],
-        "test": ["pytest", "ruff"],
+        "test": ["pytest", "ruff", "pillow"],
         "compare": ["torch"],
         "imagenet": ["pillow"],
     },

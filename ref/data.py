@@ -86,7 +86,8 @@ class Streamed:
         stream(seed, "order", epoch).shuffle(starts)
         windows = [np.sort(starts[k : k + self.runs_in_window])
                    for k in range(0, len(starts), self.runs_in_window)]
-        images, labels = self.images[:0], self.labels[:0]  # read, but not given yet
+        images = np.empty((0, *self.images.shape[1:]), np.uint8)  # read, but not given yet
+        labels = np.empty(0, self.labels.dtype)
         behind = skip * batch_size  # rows still to pass over
         with ThreadPoolExecutor(max_workers=1) as thread:
             coming = None

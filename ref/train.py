@@ -35,6 +35,7 @@ PREPARE = {  # the command that makes data/NAME.h5
     "digits": "python -m data_prep.digits",
     "mnist": "python -m data_prep.mnist",
     "cifar10": "python -m data_prep.cifar10",
+    "imagenet": "python -m data_prep.imagenet --source DIR",
 }
 
 
