@@ -80,8 +80,8 @@ def build(name, in_shape=None, output="probabilities"):
         kind = words[0] if words else ""
         if (kind in ("softmax", "reconstruction")) != (l == len(tokens)):
             raise ArchitectureError(
-                f"layer {l}, {token!r}: the last layer, and only the last, "
-                "must be `softmax CLASSES` or `reconstruction`")
+                f"layer {l}, {token!r}: the last layer, and only the last, must be "
+                "`softmax CLASSES` or `reconstruction` (commas separate layers)")
         maps[l] = _linear_map(l, token, words, shape, tuple(in_shape))
         act[l] = activations.tanh
         shape = maps[l].out_shape

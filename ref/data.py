@@ -165,8 +165,8 @@ def _open(file, path, validation, memory_limit, window):
     form = (file.attrs.get("format"), file.attrs.get("version"))
     if form != ("ref-data", 1):
         raise DataFormatError(
-            f"{path}: its format and version are {form}, expected ('ref-data', 1); "
-            "python -m data_prep... writes such files (data_prep/hdf5.py has the form)")
+            f"{path}: its format is {form[0]} and its version {form[1]}, expected ref-data and 1, "
+            "as the commands of data_prep write")
     classes = _classes(file, path)
     sizes = {part: _check_part(file, path, part, len(classes)) for part in ("train", "test")}
     in_shape = file["train/images"].shape[1:]

@@ -134,6 +134,9 @@ def write_parameters(folder, arrays):
 def read_parameters(folder):
     """{name: NumPy array}. Raises FolderError where there are none."""
     path = Path(folder) / "parameters.h5"
+    if not path.exists():
+        raise FolderError(f"{folder}: this run has no parameters.h5; it has not ended yet, or the "
+                          "file was not kept")
     try:
         with h5py.File(path, "r") as file:
             return {name: np.asarray(file[name]) for name in file}

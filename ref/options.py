@@ -81,13 +81,16 @@ def add_setting_arguments(p):
     t.add_argument("--sigma", type=number_from(0), help="noise that trains the inverses")
     t.add_argument("--magnitude", choices=MAGNITUDES,
                    help="of the feedback (rule sign-symmetry; default uniform)")
-    t.add_argument("--mu", type=number_from(0, 1), help="weight of BP's targets (rule hybrid)")
-    t.add_argument("--aux", type=whole, help="auxiliary output units (rule ao-sdtp)")
-    t.add_argument("--inverse", choices=inverses.SHAPES, help="receptive field of the inverses")
+    t.add_argument("--mu", type=number_from(0, 1),
+                   help="weight of BP's targets (rule hybrid; default 0.5)")
+    t.add_argument("--aux", type=whole, help="auxiliary output units (rule ao-sdtp; default 512)")
+    t.add_argument("--inverse", choices=inverses.SHAPES,
+                   help="receptive field of the inverses (default same)")
     t.add_argument("--convention", choices=conventions.PRESETS,
                    help="preset of the options below (ref/conventions.py; default bartunov2018)")
     for option, values in conventions.VALUES.items():
-        t.add_argument(f"--{option.replace('_', '-')}", choices=values)
+        t.add_argument(f"--{option.replace('_', '-')}", choices=values,
+                       help="see ref/conventions.py; the default is the rule's and convention's")
 
 
 def resolve(args):
@@ -114,8 +117,6 @@ def resolve(args):
         for key in optimiser:
             if getattr(args, key) is not None and not key.endswith("lr"):
                 raise UsageError(f"--{key.replace('_', '-')}: --optimizer sgd has only --lr")
-    if args.order is not None and schedule == "alternating":
-        raise UsageError("--order: it is an order within a step, and alternating has no such step")
     try:
         table, source = hyperparameters.lookup(
             args.arch, args.rule, schedule, args.hyperparameters)

@@ -40,7 +40,7 @@ PREPARE = {  # the command that makes data/NAME.h5
 
 
 DEFAULT_EPOCHS = 20
-RESUME_OPTIONS = ("--resume", "--epochs", "--checkpoint-every", "--checkpoint-minutes",
+RESUME_OPTIONS = ("--resume", "--epochs", "--data", "--checkpoint-every", "--checkpoint-minutes",
                   "--allow-changed-data")
 
 
@@ -55,8 +55,8 @@ def parser():
     p.add_argument("--arch", default="mnist-fc",
                    help="a network of Table 3 by name, or layers: \"dense 256, softmax 10\" "
                         "(default %(default)s)")
-    p.add_argument("--data", default="digits", metavar="NAME|FILE",
-                   help="data/NAME.h5, or an HDF5 file (default %(default)s)")
+    p.add_argument("--data", metavar="NAME|FILE",
+                   help="data/NAME.h5, or an HDF5 file (default digits)")
     p.add_argument("--epochs", type=count, help=f"default {DEFAULT_EPOCHS}")
     p.add_argument("--batch-size", type=count, help="default 100, or as in the hyperparameters")
     p.add_argument("--seed", type=seed, default=0, help="default %(default)s")
@@ -66,7 +66,8 @@ def parser():
     p.add_argument("--validation", type=int, default=0, metavar="N",
                    help="set N training examples apart and report their error too")
     p.add_argument("--angles", action="store_true",
-                   help="record the angle between the rule's and backpropagation's updates")
+                   help="record, for each layer, the angle in degrees between the rule's dW and "
+                        "backpropagation's on the first 250 training examples")
     c = p.add_argument_group("checkpoints")
     c.add_argument("--resume", metavar="RUN", help="go on with the run in this folder")
     c.add_argument("--checkpoint-every", type=count, default=1, metavar="EPOCHS",
@@ -85,9 +86,12 @@ def parser():
 
 def find_data(name):
     """The path of a data set given by name or as a file; makes `digits` where it is missing."""
-    path = Path(name) if name.endswith((".h5", ".hdf5")) else Path("data") / f"{name}.h5"
+    named_file = name.endswith((".h5", ".hdf5")) or Path(name).is_file()
+    path = Path(name) if named_file else Path("data") / f"{name}.h5"
     if path.exists():
         return path
+    if named_file:
+        raise UsageError(f"--data {name}: there is no such file")
     if name == "digits":
         print(f"making the data set digits ({path}) ...", flush=True)
         data_prep.digits.make(path)
@@ -149,7 +153,10 @@ def start(args):
     if args.rule is None:
         raise UsageError(f"--rule is missing; there are {', '.join(rules.NAMES)}")
     select(args.backend)
+    args.data = args.data or "digits"
     setting, source = resolve(args)
+    if args.order is not None and setting.get("schedule") == "alternating":
+        raise UsageError("--order: it is an order within a step, and alternating has no such step")
     folder.check_free(args.out)
     data = open_data(find_data(args.data), args.validation)
     trainer = new_trainer(args, setting, build(args.arch, args.rule, setting, data))
@@ -192,13 +199,16 @@ def resume(args):
                              f"it takes only {', '.join(RESUME_OPTIONS)}")
     out = Path(args.resume)
     config = folder.read_config(out)
+    if (out / "metrics.csv").exists() and not any(
+            (out / name).exists() for name in (checkpoint.NAME, checkpoint.PREVIOUS)):
+        raise UsageError(f"--resume {out}: it has results but no checkpoint to go on from")
     arguments = config["arguments"]
     if args.epochs is not None:
         if args.epochs < (arguments["epochs"] or DEFAULT_EPOCHS):
             raise UsageError(f"--epochs {args.epochs}: the run was started with "
                              f"{arguments['epochs'] or DEFAULT_EPOCHS}; it can only be raised")
         arguments["epochs"] = args.epochs
-    data = open_data(find_data(config["data"]["path"]), arguments["validation"])
+    data = open_data(find_data(args.data or config["data"]["path"]), arguments["validation"])
     if data.digest != config["data"]["digest"] and not args.allow_changed_data:
         raise UsageError(f"{data.path} is not the file that {out} was trained on (its digest "
                          "differs); put that one back, or add --allow-changed-data")
@@ -206,13 +216,18 @@ def resume(args):
     net = build(arguments["arch"], arguments["rule"], setting, data)
     trainer = new_trainer(argparse.Namespace(**arguments), setting, net)
     run = Run(out, config, data, trainer)
+    config.setdefault("resumed", []).append(
+        {"command": shlex.join(["python", "-m", "ref.train", *sys.argv[1:]]),
+         "commit": commit()})
     folder.write_config(out, config)
     found = checkpoint.load(out, warn=lambda line: print(line, file=sys.stderr))
     if found is None:
         print(f"{out}: no checkpoint yet, starting at the beginning", flush=True)
     else:
         run.restore(*found)
-        print(f"{out}: going on in epoch {run.epoch}, after {run.trainer.t} steps", flush=True)
+        done = run.epoch > (arguments["epochs"] or DEFAULT_EPOCHS)
+        print(f"{out}: all {run.epoch - 1} epochs are done; --epochs can be raised" if done else
+              f"{out}: going on in epoch {run.epoch}, after {run.trainer.t} steps", flush=True)
     return run
 
 
@@ -400,12 +415,13 @@ def epoch_line(row, show):
     for name in ("train", "validation", "test"):
         if f"{name}_error" in row:
             parts.append(f"{name} {show(row[f'{name}_error'])} loss {row[f'{name}_loss']:.4f}")
-    inverse = [f"{row[key]:.3g}" for key in sorted(row) if key.startswith("inverse_loss_")]
+    l_of = sorted(int(key[13:]) for key in row if key.startswith("inverse_loss_"))
+    inverse = [f"{row[f'inverse_loss_{l}']:.3g}" for l in l_of]
     if inverse:
-        parts.append(f"inverse loss {' '.join(inverse)}")
+        parts.append(f"inverse loss {l_of[0]}-{l_of[-1]}: {' '.join(inverse)}")
     angles = [f"{value:.0f}" for key, value in row.items() if key.startswith("angle_")]
     if angles:
-        parts.append(f"angles {' '.join(angles)}")
+        parts.append(f"angles 1-{len(angles)}: {' '.join(angles)}")
     parts.append(f"{row['seconds']:.1f} s")
     return "   ".join(parts)
 

@@ -112,6 +112,8 @@ def default_phase(rule, setting, t):
 def save(path, content):
     """Write a file, whole or not at all, and the folder for it. Raises FileError."""
     path = Path(path)
+    if path.exists() and not _is_ours(path):
+        raise FileError(f"{path} is there and holds something else; name another file")
     size = sum(array.nbytes for array in content.arrays.values())
 
     def fill(temporary):
@@ -124,6 +126,15 @@ def save(path, content):
     except (OSError, DataError) as error:
         reason = getattr(error, "strerror", None) or error
         raise FileError(f"can't write {path}: {reason}") from None
+
+
+def _is_ours(path):
+    """Whether the file at path is one of these, and so may be replaced."""
+    try:
+        with h5py.File(path, "r") as file:
+            return file.attrs.get("format") == FORMAT
+    except OSError:
+        return False
 
 
 def _fill(file, content):

@@ -10,7 +10,8 @@ Where the first target is set (`first_target`) differs in the field:
 
     "hidden"        as above, dL/dh_{L-1} of each example (the paper)
     "hidden-mean"   the same of the mean loss, so dL/dh_{L-1} / N (Lee et al.'s code)
-    "output-mean"   ĥ_L = h_L - α dL/dh_L / N, and (2) for every l < L (Meulemans et al. 2020)
+    "output-mean"   ĥ_L = h_L - α e / N, and (2) for every l < L (Meulemans et al. 2020, whose
+                    h_L is logits, so that e = dL/da_L is dL/dh_L)
 """
 
 from ..network import forward, gradients

@@ -8,8 +8,8 @@ With t_l = ĥ_l - h_l, the displacement of the target (h̃_l in the paper's sect
         with (dh_{l+1}/dh_l)ᵀ t = W_{l+1}ᵀ (σ'_{l+1} ∘ t)
     L_l = ½ ‖h_l - ĥ_l‖²,  δ_l = -t_l ∘ σ'_l
 
-μ = 1 is backpropagation exactly; μ = 0 has SDTP's targets (its updates are half of SDTP's,
-whose forward loss has no ½).
+With losses summed over units (the default) μ = 1 is backpropagation exactly; μ = 0 has SDTP's
+targets (its updates are half of SDTP's, whose forward loss has no ½).
 """
 
 from math import prod
