@@ -113,10 +113,6 @@ def resolve(args):
         if getattr(args, key) is not None and key not in (*own, *optimiser):
             raise UsageError(f"--{key.replace('_', '-')}: the rule {args.rule} has no such option")
 
-    if args.optimizer == "sgd":
-        for key in optimiser:
-            if getattr(args, key) is not None and not key.endswith("lr"):
-                raise UsageError(f"--{key.replace('_', '-')}: --optimizer sgd has only --lr")
     try:
         table, source = hyperparameters.lookup(
             args.arch, args.rule, schedule, args.hyperparameters)

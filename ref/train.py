@@ -91,7 +91,7 @@ def find_data(name):
     if path.exists():
         return path
     if named_file:
-        raise UsageError(f"--data {name}: there is no such file")
+        raise UsageError(f"--data {name}: {path} is not there")
     if name == "digits":
         print(f"making the data set digits ({path}) ...", flush=True)
         data_prep.digits.make(path)
@@ -155,6 +155,9 @@ def start(args):
     select(args.backend)
     args.data = args.data or "digits"
     setting, source = resolve(args)
+    for key in ("beta1", "beta2", "epsilon", "inverse_beta1", "inverse_beta2", "inverse_epsilon"):
+        if args.optimizer == "sgd" and getattr(args, key) is not None:
+            raise UsageError(f"--{key.replace('_', '-')}: --optimizer sgd has only a learning rate")
     if args.order is not None and setting.get("schedule") == "alternating":
         raise UsageError("--order: it is an order within a step, and alternating has no such step")
     folder.check_free(args.out)
