@@ -156,6 +156,12 @@ FOUND = {
         "sigma": 0.286,
         "batch_size": 200,
     },
+    # TP in parallel stays at chance with every setting tried; this is for alternating alone
+    ("mnist-fc", "tp", "alternating"): {
+        **_adam(2e-4, 0.9, 0.999, 1e-8),
+        **_inverse(2e-4, 0.9, 0.999, 1e-6),
+        "sigma": 0.02,
+    },
     ("mnist-fc", "ao-sdtp", "parallel"): _SDTP_PARALLEL,
     ("mnist-fc", "ao-sdtp", "alternating"): {
         **_adam(3e-4, 0.9, 0.99, 1e-5),
