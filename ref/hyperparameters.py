@@ -156,7 +156,7 @@ FOUND = {
         "sigma": 0.286,
         "batch_size": 200,
     },
-    # TP in parallel stays at chance with every setting tried; this is for alternating alone
+    # TP in parallel falls back to chance with the settings tried; this is for alternating alone
     ("mnist-fc", "tp", "alternating"): {
         **_adam(2e-4, 0.9, 0.999, 1e-8),
         **_inverse(2e-4, 0.9, 0.999, 1e-6),
