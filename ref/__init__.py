@@ -7,9 +7,16 @@ DESIGN and symbols: NOTES.md.
 
 import os
 
-# OpenBLAS's idle threads spin for 2^26 cycles after every product, on the cores that our own
-# elementwise threads then want; 2^10 takes a fifth off a step on cifar-fc (NOTES.md, part 4).
-# It must be set before NumPy is loaded.
-os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "10")
+# BLAS gets one thread: the cores are shared out in parallel.py, which this must come before. It
+# reads the variable once, when NumPy is loaded; then the variable is put back, since parallel.py
+# takes the limit from it and child processes inherit it.
+_given = os.environ.get("OPENBLAS_NUM_THREADS")
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+import numpy  # noqa: E402, F401
+
+if _given is None:
+    del os.environ["OPENBLAS_NUM_THREADS"]
+else:
+    os.environ["OPENBLAS_NUM_THREADS"] = _given
 
 __version__ = "0.1.0"

@@ -4,8 +4,6 @@ Everything that knows NumPy from CuPy is in this file. Mathematics asks `xp = ge
 calls `xp.tanh(x)`; CuPy is optional and imported nowhere else.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from math import prod
 
 import numpy as np
@@ -14,10 +12,6 @@ try:
     import cupy
 except ImportError:
     cupy = None
-
-# Elements of a block: small enough for five float32 arrays to stay in a 2 MiB cache through all
-# passes of an update, large enough for two threads not to wait for each other (NOTES.md, part 4).
-BLOCK = 1 << 16
 
 
 class BackendError(Exception):
@@ -76,55 +70,3 @@ def join(u, v):
 def sign(v):
     """-1, 0 or 1 for each entry of v."""
     return get_xp(v).sign(v)
-
-
-def threads():
-    """How many threads elementwise work may use: the CPUs given to us, or OMP_NUM_THREADS."""
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(cpus, int(limit)) if limit.isdigit() and int(limit) > 0 else cpus
-
-
-_pool = None
-
-
-def in_blocks(update, *groups):
-    """Call update(*block) on matching pieces of each group of equally long flat arrays.
-
-    `groups` are tuples of 1-D arrays; update changes its arguments in place, element by element.
-    On a CPU the pieces have BLOCK elements, so that all passes of one update find their operands
-    in the cache, and are shared out to threads (NumPy lets go of the interpreter while it works).
-    The result does not depend on how many threads there are. On a device: one call per group.
-    """
-    global _pool
-    if not groups:
-        return
-    if get_xp(groups[0][0]) is not np:
-        for group in groups:
-            update(*group)
-        return
-    pieces = [
-        [array[start : start + BLOCK] for array in group]
-        for group in groups
-        for start in range(0, group[0].size, BLOCK)
-    ]
-    workers = min(threads(), sum(piece[0].size for piece in pieces) // BLOCK)
-    if workers < 2:
-        _update_all(update, pieces)
-        return
-    shares, loads = [[] for _ in range(workers)], [0] * workers
-    for piece in sorted(pieces, key=lambda piece: -piece[0].size):
-        lightest = loads.index(min(loads))
-        shares[lightest].append(piece)
-        loads[lightest] += piece[0].size
-    if _pool is None:
-        _pool = ThreadPoolExecutor(max_workers=threads())
-    others = [_pool.submit(_update_all, update, share) for share in shares[1:]]
-    _update_all(update, shares[0])
-    for other in others:
-        other.result()
-
-
-def _update_all(update, pieces):
-    for piece in pieces:
-        update(*piece)

@@ -12,6 +12,7 @@ import numpy as np
 
 from .activations import Activation
 from .losses import Loss
+from .parallel import each
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,14 @@ def gradients(net, h, delta):
     Returns {"dW": {l: like W_l}, "db": {l: like b_l}} for every l in delta.
     """
     N = len(h[0])
-    dW, db = {}, {}
-    for l, delta_l in sorted(delta.items()):
-        d = delta_l / N  # the small array is divided, not dW
+    dW, db = dict.fromkeys(sorted(delta)), dict.fromkeys(sorted(delta))
+
+    def layer(l):
+        d = delta[l] / N  # the small array is divided, not dW
         dW[l] = net.map[l].outer(h[l - 1], d)
         db[l] = sum_to(d, net.map[l].bias_shape)
+
+    each(layer, dW, h[0])
     return {"dW": dW, "db": db}
 
 

@@ -19,7 +19,8 @@ and what TensorFlow does. "kingma": ε_t = ε √(1 - β2ᵗ), which is Algorith
 
 from math import sqrt
 
-from .backend import get_xp, in_blocks
+from .backend import get_xp
+from .parallel import in_blocks
 
 
 def named(groups, symbols):

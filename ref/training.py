@@ -10,6 +10,7 @@ from . import optim
 from .architectures import is_autoencoder
 from .backend import get_xp, to_host
 from .network import forward, glorot
+from .parallel import later
 from .rules import bp, has_inverses
 from .seeds import normal, stream
 
@@ -39,6 +40,7 @@ class Trainer:
         self.net, self.rule, self.params, self.setting, self.seed = net, rule, params, setting, seed
         self.options = {key: setting[key] for key in rule.STEP_OPTIONS}
         self.t = 0
+        self.ahead = {}  # {(t, N): the noise of a step to come}, drawn while this one is computed
         self.trained = {"forward": optim.named(params, ("W", "b"))}
         if has_inverses(rule):
             self.trained["inverse"] = optim.named(params, ("V", "c"))
@@ -75,12 +77,17 @@ class Trainer:
 
     def noise(self, N, xp, dtype):
         """{l: ε_l ~ N(0, σ²), (N, *shape_l)} for every activity that an inverse reconstructs."""
-        rng = stream(self.seed, "noise", self.t)
+        drawn = self.ahead.pop((self.t, N), None)
+        eps = drawn() if drawn else self._draw(self.t, N, dtype)
+        self.ahead = {(self.t + 1, N): later(self._draw, self.t + 1, N, dtype)}
+        return {l: xp.asarray(e) for l, e in eps.items()}
+
+    def _draw(self, t, N, dtype):
+        """The noise of step t, on the host."""
+        rng = stream(self.seed, "noise", t)
         sigma = dtype.type(self.setting["sigma"])
-        return {
-            l - 1: xp.asarray(sigma * normal(rng, (N, *self.net.shape(l - 1)), dtype))
-            for l in sorted(self.net.g_map)
-        }
+        return {l - 1: sigma * normal(rng, (N, *self.net.shape(l - 1)), dtype)
+                for l in sorted(self.net.g_map)}
 
     def _draw_magnitudes(self, xp):
         """New B for this step, as rule sign-symmetry asks for them."""

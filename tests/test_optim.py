@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from checks import TOL, assert_close, assert_same_bits
 
-from ref import backend
+from ref import parallel
 from ref.optim import adam, named, new_state, sgd
 
 SETTING = {"lr": 0.01, "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-2}
@@ -127,7 +127,7 @@ def test_nothing_to_train_is_no_error(step, setting):
     assert state["t"] == 1
 
 
-BLOCK = backend.BLOCK
+BLOCK = parallel.BLOCK
 LARGE = {"W_1": (3, BLOCK + 7), "b_1": (11,), "W_2": (2 * BLOCK,), "b_2": (1,)}
 
 
@@ -138,9 +138,9 @@ def test_threads_and_blocks_change_no_bit(monkeypatch, step, setting, threads, b
     params, grads = normal(0, LARGE, np.float32), [normal(t, LARGE, np.float32) for t in (1, 2)]
     results = []
     for limit, size in ((1, 10**9), (threads, block)):
-        monkeypatch.setattr(backend, "threads", lambda limit=limit: limit)
-        monkeypatch.setattr(backend, "BLOCK", size)
-        monkeypatch.setattr(backend, "_pool", None)
+        monkeypatch.setattr(parallel, "threads", lambda limit=limit: limit)
+        monkeypatch.setattr(parallel, "BLOCK", size)
+        monkeypatch.setattr(parallel, "_pool", None)
         results.append(trained(step, grads, params, **setting))
     assert_same_bits(results[1], results[0])
 

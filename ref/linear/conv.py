@@ -6,7 +6,11 @@ W is (C_out, kh, kw, C_in). All positions of all images are the rows of one matr
 from dataclasses import dataclass
 from math import prod
 
+from ..backend import get_xp
+from ..parallel import CACHE, each, slices
 from .patches import Patches
+
+BLOCK = 4 * CACHE
 
 
 @dataclass(frozen=True)
@@ -56,21 +60,49 @@ class Convolution:
         return Convolution(self.in_shape, self.channels, tuple(k + 2 for k in self.kernel),
                            self.stride)
 
+    def _blocks(self, x):
+        """Slices of the batch whose patches fit into a few caches."""
+        each_needs = prod(self.patches.out_size) * self.patches.size * x.itemsize
+        return slices(len(x), BLOCK // each_needs, x)
+
     def _rows(self, x):
         """Patches of x (N, *in_shape) as rows: (N H'W', kh kw C_in)."""
         return self.patches.windows(x).reshape(-1, self.patches.size)
 
     def forward(self, W, x):
         """W x: (N, *in_shape) -> (N, *out_shape)."""
-        y = self._rows(x) @ W.reshape(self.channels, -1).T
-        return y.reshape(len(x), *self.out_shape)
+        xp, matrix = get_xp(x), W.reshape(self.channels, -1).T
+        y = xp.empty((len(x), *self.out_shape), xp.result_type(W, x))
+
+        def block(n):
+            xp.matmul(self._rows(x[n]), matrix, out=y[n].reshape(-1, self.channels))
+
+        each(block, self._blocks(x), x)
+        return y
 
     def transpose(self, W, y):
         """Wᵀ y: (N, *out_shape) -> (N, *in_shape)."""
-        rows = y.reshape(-1, self.channels) @ W.reshape(self.channels, -1)
-        windows = rows.reshape(len(y), *self.out_shape[:2], *self.kernel, self.in_shape[2])
-        return self.patches.scatter(windows)
+        matrix = W.reshape(self.channels, -1)
+        padded, x = self.patches.zeros(len(y), y)
+        H, W_ = self.patches.out_size
+
+        def block(n):
+            patches = y[n].reshape(-1, self.channels) @ matrix
+            patches = patches.reshape(-1, H, W_, *self.kernel, self.in_shape[2])
+            self.patches.add(patches.transpose(1, 2, 0, 3, 4, 5), padded[n], slice(0, H),
+                             slice(0, W_))
+
+        each(block, self._blocks(y), y)
+        return x
 
     def outer(self, x, y):
         """Σ_n y_n x_nᵀ summed over the positions: (N, *in_shape), (N, *out_shape) -> like W."""
-        return (y.reshape(-1, self.channels).T @ self._rows(x)).reshape(self.weight_shape)
+        blocks = self._blocks(x)
+        G = [None] * len(blocks)
+
+        def block(k):
+            n = blocks[k]
+            G[k] = y[n].reshape(-1, self.channels).T @ self._rows(x[n])
+
+        each(block, range(len(blocks)), x)
+        return sum(G).reshape(self.weight_shape)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from math import prod
 
+from ..parallel import matmul
+
 
 @dataclass(frozen=True)
 class Dense:
@@ -45,16 +47,16 @@ class Dense:
 
     def forward(self, W, x):
         """W x: (N, *in_shape) -> (N, *out_shape)."""
-        y = W @ x.reshape(len(x), -1).T  # (n_out, N)
+        y = matmul(W, x.reshape(len(x), -1).T)  # (n_out, N)
         return y.T.reshape(len(x), *self.out_shape)
 
     def transpose(self, W, y):
         """Wᵀ y: (N, *out_shape) -> (N, *in_shape)."""
         y = y.reshape(len(y), -1)
         if len(self.in_shape) > 1:
-            return (y @ W).reshape(len(y), *self.in_shape)
-        return (W.T @ y.T).T
+            return matmul(y, W).reshape(len(y), *self.in_shape)
+        return matmul(W.T, y.T).T
 
     def outer(self, x, y):
         """Σ_n y_n x_nᵀ: (N, *in_shape), (N, *out_shape) -> (n_out, n_in)."""
-        return y.reshape(len(y), -1).T @ x.reshape(len(x), -1)
+        return matmul(y.reshape(len(y), -1).T, x.reshape(len(x), -1))

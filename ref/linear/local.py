@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import prod
 
 from ..backend import get_xp
+from ..parallel import CACHE, each, slices
 from .patches import Patches
 
 
@@ -59,31 +60,61 @@ class LocallyConnected:
         kernel = tuple(k + 2 for k in self.kernel)
         return LocallyConnected(self.in_shape, self.channels, kernel, self.stride)
 
-    def _by_position(self, x):
-        """Patches of x (N, *in_shape), gathered position by position: (H'W', N, kh kw C_in)."""
-        windows = self.patches.windows(x).transpose(1, 2, 0, 3, 4, 5)
-        return windows.reshape(-1, len(x), self.patches.size)
-
     def _matrices(self, W):
-        """W as one matrix for each position: (H'W', C_out, kh kw C_in)."""
-        return W.reshape(-1, self.channels, self.patches.size)
+        """W as a matrix for each position: (H', W', C_out, kh kw C_in)."""
+        return W.reshape(*self.out_shape, self.patches.size)
+
+    def _blocks(self, x):
+        """Slices (of rows, of columns) of positions whose patches of x fit into a cache."""
+        H, W = self.patches.out_size
+        columns = CACHE // (len(x) * self.patches.size * x.itemsize)
+        return [(i, j) for i in slices(H, columns // W, x) for j in slices(W, columns, x)]
+
+    def _products(self, x, product):
+        """Call product(patches, i, j) for all blocks (i, j): patches (r, c, N, kh kw C_in)."""
+        windows = self.patches.windows(x)
+
+        def block(ij):
+            patches = windows[:, *ij].transpose(1, 2, 0, 3, 4, 5)
+            product(patches.reshape(*patches.shape[:3], -1), *ij)
+
+        each(block, self._blocks(x), x)
 
     def forward(self, W, x):
         """W x: (N, *in_shape) -> (N, *out_shape)."""
-        xp = get_xp(x)
-        y = xp.empty((len(x), *self.out_shape), x.dtype)
-        xp.matmul(self._by_position(x), self._matrices(W).transpose(0, 2, 1),
-                  out=y.reshape(len(x), -1, self.channels).transpose(1, 0, 2))
+        xp, matrices = get_xp(x), self._matrices(W).swapaxes(2, 3)
+        y = xp.empty((len(x), *self.out_shape), xp.result_type(W, x))
+
+        def product(patches, i, j):
+            xp.matmul(patches, matrices[i, j], out=y[:, i, j].transpose(1, 2, 0, 3))
+
+        self._products(x, product)
         return y
 
     def transpose(self, W, y):
         """Wᵀ y: (N, *out_shape) -> (N, *in_shape)."""
-        by_position = y.reshape(len(y), -1, self.channels).transpose(1, 0, 2)
-        patches = by_position @ self._matrices(W)  # (H'W', N, kh kw C_in)
-        windows = patches.reshape(*self.out_shape[:2], len(y), *self.kernel, self.in_shape[2])
-        return self.patches.scatter(windows.transpose(2, 0, 1, 3, 4, 5))
+        matrices, by_position = self._matrices(W), y.transpose(1, 2, 0, 3)
+        padded, x = self.patches.zeros(len(y), y)
+
+        def block(i):
+            for j in slices(self.out_shape[1], 1, y):
+                patches = by_position[i, j] @ matrices[i, j]  # (r, c, N, kh kw C_in)
+                shape = (*patches.shape[:3], *self.kernel, self.in_shape[2])
+                self.patches.add(patches.reshape(shape), padded, i, j)
+
+        rows = slices(self.out_shape[0], self.patches.disjoint_rows(), y)
+        each(block, rows[::2], y)  # no two of these add to the same inputs
+        each(block, rows[1::2], y)
+        return x
 
     def outer(self, x, y):
         """Σ_n y_n x_nᵀ where W has entries: (N, *in_shape), (N, *out_shape) -> like W."""
-        by_position = y.reshape(len(y), -1, self.channels).transpose(1, 2, 0)
-        return (by_position @ self._by_position(x)).reshape(self.weight_shape)
+        xp, by_position = get_xp(x), y.transpose(1, 2, 3, 0)
+        G = xp.empty(self.weight_shape, xp.result_type(x, y))
+        matrices = self._matrices(G)
+
+        def product(patches, i, j):
+            xp.matmul(by_position[i, j], patches, out=matrices[i, j])
+
+        self._products(x, product)
+        return G

@@ -14,7 +14,7 @@ from ..backend import get_xp
 class Patches:
     """Patches of kernel (kh, kw) at every stride-th place of an (H, W, C) image.
 
-    gather and scatter are each other's transpose.
+    `windows` and `add` are each other's transpose.
     """
 
     in_shape: tuple
@@ -40,12 +40,12 @@ class Patches:
             pairs.append((total // 2, total - total // 2))
         return tuple(pairs)
 
-    def _padded(self, N, like):
-        """A zero (N, H + padding, W + padding, C), and the slices of the image in it."""
+    def zeros(self, N, like):
+        """A zero (N, H + padding, W + padding, C), and the view of the image in it."""
         H, W, C = self.in_shape
         (top, bottom), (left, right) = self.padding
-        zeros = get_xp(like).zeros((N, top + H + bottom, left + W + right, C), like.dtype)
-        return zeros, (slice(None), slice(top, top + H), slice(left, left + W))
+        padded = get_xp(like).zeros((N, top + H + bottom, left + W + right, C), like.dtype)
+        return padded, padded[:, top : top + H, left : left + W]
 
     def windows(self, x):
         """A view (N, H', W', kh, kw, C) of the zero-padded x (N, H, W, C): no copy of patches."""
@@ -53,8 +53,8 @@ class Patches:
         if self.padding == ((0, 0), (0, 0)):
             padded = xp.ascontiguousarray(x)
         else:
-            padded, inside = self._padded(len(x), x)
-            padded[inside] = x
+            padded, image = self.zeros(len(x), x)
+            image[...] = x
         n, row, column, channel = padded.strides
         s = self.stride
         return xp.lib.stride_tricks.as_strided(
@@ -63,14 +63,20 @@ class Patches:
             (n, s * row, s * column, row, column, channel),
         )
 
-    def scatter(self, windows):
-        """The transpose of `windows`: adds each patch back to where it came from.
+    def add(self, patches, padded, rows, columns):
+        """Add the patches at some positions to where they came from.
 
-        windows (N, H', W', kh, kw, C), any strides -> (N, H, W, C).
+        patches (r, c, N, kh, kw, C), for the slices rows and columns of positions;
+        padded  as from `zeros`, changed in place
         """
-        padded, inside = self._padded(len(windows), windows)
-        s, (H, W) = self.stride, self.out_size
-        for i in range(self.kernel[0]):
-            for j in range(self.kernel[1]):
-                padded[:, i : i + s * H : s, j : j + s * W : s] += windows[:, :, :, i, j]
-        return padded[inside]
+        s, (kh, kw) = self.stride, self.kernel
+        last = s * (rows.stop - rows.start - 1) + 1
+        for q in range(columns.start, columns.stop):
+            for i in range(kh):
+                top = s * rows.start + i
+                place = padded[:, top : top + last : s, s * q : s * q + kw]  # (N, r, kw, C)
+                place += patches[:, q - columns.start, :, i].swapaxes(0, 1)
+
+    def disjoint_rows(self):
+        """How many rows of positions to take, for every other such block to touch other inputs."""
+        return max(1, -(-(self.kernel[0] - self.stride) // self.stride))

@@ -24,6 +24,7 @@ from math import prod
 
 from ..linear import Dense
 from ..network import f, sum_to
+from ..parallel import each
 
 INVERSE_LOSSES = ("de-noising", "noise-preserving")
 REDUCTIONS = ("sum", "mean")
@@ -59,8 +60,10 @@ def inverse_gradients(net, params, h, eps, inverse_loss, reduction="sum", f=f):
     Returns {"inverse_loss": {l: (N,)}, "dV": {l: like V_l}, "dc": {l: like c_l}}.
     """
     N = len(h[0])
-    loss, dV, dc = {}, {}, {}
-    for l in sorted(net.g_map, reverse=True):
+    layers = sorted(net.g_map, reverse=True)
+    loss, dV, dc = (dict.fromkeys(layers) for _ in range(3))
+
+    def layer(l):
         h_tilde = h[l - 1] + eps[l - 1]
         u = f(net, params, l, h_tilde)  # held fixed while λ_l is trained
         x = g(net, params, l, u)
@@ -72,6 +75,8 @@ def inverse_gradients(net, params, h, eps, inverse_loss, reduction="sum", f=f):
         delta = net.act[l - 1].times_derivative(x, d)  # dL/d(V_l u + c_l), over N
         dV[l] = net.g_map[l].outer(delta, u)  # input and output have swapped their roles
         dc[l] = sum_to(delta, net.g_map[l].in_bias_shape)
+
+    each(layer, layers, h[0])  # no inverse's loss depends on another's
     return {"inverse_loss": loss, "dV": dV, "dc": dc}
 
 
