@@ -120,6 +120,28 @@ def write_metrics(folder, rows):
     write(folder / "metrics.csv", fill)
 
 
+def read_metrics(folder):
+    """[{column: number}], a row an epoch; [] where there is none yet. A row that is not whole ends
+    the list: a file copied by other means than `write` may stop in the middle of one.
+
+    Raises FolderError where the file can't be read.
+    """
+    rows = []
+    try:
+        with open(Path(folder) / "metrics.csv", newline="") as file:
+            for row in csv.DictReader(file):
+                if None in row or None in row.values():
+                    break
+                rows.append({key: float(value) for key, value in row.items()})
+    except FileNotFoundError:
+        pass
+    except ValueError:
+        pass
+    except OSError as error:
+        raise FolderError(f"{folder}: can't read metrics.csv ({error.strerror})") from None
+    return rows
+
+
 def write_parameters(folder, arrays):
     """arrays: {name: NumPy array}."""
 

@@ -22,7 +22,7 @@ from tqdm import tqdm
 import data_prep.digits
 from data_prep.command import Parser, count, seed
 
-from . import __version__, architectures, checkpoint, folder, rules, training
+from . import __version__, architectures, checkpoint, folder, machine, rules, training
 from .augmentation import FLIPS, augment
 from .backend import BackendError, select, to_device, to_host
 from .data import DataFormatError, open_data
@@ -125,8 +125,7 @@ def versions():
         "python": platform.python_version(),
         "numpy": np.__version__,
         "h5py": h5py.__version__,
-        "machine": platform.machine(),
-        "processor": platform.processor(),
+        **machine.describe(),
     }
 
 

@@ -1,0 +1,41 @@
+"""Error curves of a column of Table 1, as in Figures 2 and 8, for every module that draws them."""
+
+from ref import plots
+
+from . import paper
+
+TOP = {"mnist": 8, "cifar10": 80}  # % at which the axis ends: the first epochs are above it
+
+
+def runs_of(cells, column, data_name, rows=None):
+    """{row: the run of the lowest seed} for the rows of a column that have any."""
+    found = {}
+    for row in rows or paper.TABLE_1[column]:
+        key = (paper.network(column, row), *paper.method(row), data_name)
+        if key in cells:
+            found[row] = cells[key][0]
+    return found
+
+
+def error_curves(plt, panels):
+    """A figure of panels side by side: (title, {row: run}) each."""
+    figure, all_axes = plt.subplots(1, len(panels), figsize=(7.5 * len(panels) + 2, 5.5),
+                                    squeeze=False)
+    for axes, (title, runs) in zip(all_axes[0], panels, strict=True):
+        for row, record in runs.items():
+            method = (*paper.method(row), row.endswith("-conv"))
+            plots.curves(axes, record.rows, plots.label(*method), plots.style(*method))
+        axes.set(title=title, xlabel="epoch", ylabel="error (%)", xlim=(0, None),
+                 ylim=(0, max(TOP.get(r.data, 100) for r in runs.values()) if runs else 100))
+        if runs:
+            plots.legend(axes, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)
+        else:
+            axes.text(0.5, 0.5, "no runs recorded", ha="center", transform=axes.transAxes)
+    return figure
+
+
+def table_of(panels):
+    """The same curves as rows for a CSV."""
+    return [{"network": record.arch, "data": record.data, "method": row, "seed": record.seed,
+             **{key: entry[key] for key in ("epoch", "train_error", "test_error")}}
+            for _, runs in panels for row, record in runs.items() for entry in record.rows]

@@ -1,0 +1,147 @@
+"""Train several runs, a few processes at a time; go on with those that have begun.
+
+Each run is `python -m ref.train` in a process and a session of its own with one BLAS thread, and
+keeps what it prints in log.txt of its folder. A run that diverged would do so again: its folder
+keeps the reason in `diverged`, and it is not tried again while that file is there.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import ref
+from ref import folder
+
+LOG, DIVERGED = "log.txt", "diverged"
+POLL = 0.05  # seconds
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that there shall be: ref.train's arguments without --out and --epochs."""
+
+    out: Path
+    arguments: tuple
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job stands: "done", "diverged" or "failed", and why."""
+
+    state: str
+    reason: str = ""
+
+
+def standing(job):
+    """The outcome that the folder tells of already, or None where there is training to do."""
+    if len(folder.read_metrics(job.out)) >= job.epochs:
+        return Outcome("done")
+    if (job.out / DIVERGED).exists():
+        return Outcome("diverged", (job.out / DIVERGED).read_text().strip())
+    return None
+
+
+def command_of(job):
+    """ref.train's command line that begins the run, or goes on with it."""
+    line = [sys.executable, "-m", "ref.train"]
+    if not (job.out / "config.json").exists():
+        return [*line, *map(str, job.arguments), "--epochs", str(job.epochs), "--out", str(job.out)]
+    started = folder.read_config(job.out)["arguments"]["epochs"] or 0
+    return [*line, "--resume", str(job.out), "--epochs", str(max(started, job.epochs))]
+
+
+def environment():
+    """Ours, with one thread, and with this very `ref` wherever we were called from."""
+    paths = [str(Path(ref.__file__).parents[1]), os.environ.get("PYTHONPATH")]
+    return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+class Process:
+    """A job being trained."""
+
+    def __init__(self, job):
+        self.job = job
+        command = command_of(job)
+        job.out.mkdir(parents=True, exist_ok=True)
+        self.log = job.out / LOG
+        self.begin = self.log.stat().st_size if self.log.exists() else 0
+        with open(self.log, "ab") as log:
+            # a session of its own: Ctrl-C reaches us alone, and we ask each child just once
+            self.popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                          env=environment(), start_new_session=True)
+
+    def outcome(self):
+        """None while it runs."""
+        status = self.popen.poll()
+        if status is None:
+            return None
+        if status == 0:
+            return Outcome("done")
+        with open(self.log, "rb") as log:
+            log.seek(self.begin)
+            lines = log.read().decode(errors="replace").split("\n")
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        reason = errors[-1] if errors else f"ended with status {status}; see {self.log}"
+        if status == 1 and re.match(r"epoch \d+: ", reason):
+            folder.write(self.job.out / DIVERGED, lambda part: part.write_text(reason + "\n"))
+            return Outcome("diverged", reason)
+        return Outcome("failed", reason)
+
+
+def run(jobs, at_once=1, tell=print):
+    """Train all jobs; {job: Outcome}. One that fails does not stop the others.
+
+    tell  called with a line as a job ends
+    When this is interrupted the children are asked to write a checkpoint and waited for.
+    """
+    outcomes = {job: outcome for job in jobs if (outcome := standing(job))}
+    waiting = [job for job in jobs if job not in outcomes]
+    if waiting:
+        tell(f"training {len(waiting)} of {len(jobs)} runs, {min(at_once, len(waiting))} at a "
+             f"time, in {os.path.commonpath([job.out for job in waiting])}")
+    running = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                running.append(Process(waiting.pop(0)))
+            time.sleep(POLL)
+            for process in list(running):
+                if outcome := process.outcome():
+                    running.remove(process)
+                    outcomes[process.job] = outcome
+                    tell(f"[{len(outcomes)}/{len(jobs)}] {process.job.out.name}: "
+                         f"{summary(process.job, outcome)}")
+    finally:
+        stop(running)
+    return outcomes
+
+
+def summary(job, outcome):
+    """How a job ended, in a few words."""
+    rows = folder.read_metrics(job.out)
+    if outcome.state != "done":
+        return f"{outcome.state} ({outcome.reason})"
+    best = min(rows, key=lambda row: row["test_error"])
+    return (f"{len(rows)} epochs, best test error {best['test_error']:.4g} "
+            f"(epoch {best['epoch']:.0f})")
+
+
+def stop(running):
+    """SIGTERM makes ref.train finish its batch and write a checkpoint; a second one ends it."""
+    for _ in range(2):
+        for process in running:
+            if process.popen.poll() is None:
+                process.popen.send_signal(signal.SIGTERM)
+        try:
+            for process in running:
+                process.popen.wait()
+            return
+        except KeyboardInterrupt:
+            continue

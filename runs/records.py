@@ -1,0 +1,166 @@
+"""Recorded runs: what a folder of ref.train tells, and which cell of Table 1 it belongs to.
+
+A run belongs to a cell if it was trained with the hyperparameters that ref/hyperparameters.py has
+for the cell today, on all of the training data. Any other is a variant, named with what differs.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ref import folder, train
+from ref.options import resolve
+
+from . import paper
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run: its folder, config.json, and rows of metrics.csv."""
+
+    path: Path
+    config: dict
+    rows: list
+
+    @property
+    def arch(self):
+        return self.config["arguments"]["arch"]
+
+    @property
+    def rule(self):
+        return self.config["arguments"]["rule"]
+
+    @property
+    def schedule(self):
+        return self.config["hyperparameters"].get("schedule")
+
+    @property
+    def seed(self):
+        return self.config["arguments"]["seed"]
+
+    @property
+    def data(self):
+        return self.config["data"]["name"]
+
+    @property
+    def what(self):
+        """What a cell is made of."""
+        return self.arch, self.rule, self.schedule, self.data
+
+    @property
+    def epochs(self):
+        return len(self.rows)
+
+    def best(self, column="test_error"):
+        """The first row with the lowest value."""
+        return min(self.rows, key=lambda row: row[column])
+
+
+def read(path):
+    """The run in a folder. Raises folder.FolderError where there is none."""
+    try:
+        config = json.loads((Path(path) / "config.json").read_text())
+        for group, keys in (("arguments", ("arch", "rule", "seed")), ("data", ("name",)),
+                            ("hyperparameters", ("lr",))):
+            for key in keys:
+                config[group][key]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise folder.FolderError(
+            f"{path}: not a run's folder (it has no whole config.json)") from None
+    return Record(Path(path), config, folder.read_metrics(path))
+
+
+def read_all(parent):
+    """Every run directly below a folder, by name; other folders are passed over."""
+    found = []
+    for path in sorted(Path(parent).glob("*/config.json")):
+        try:
+            found.append(read(path.parent))
+        except folder.FolderError:
+            continue
+    return found
+
+
+def defaults(arch, rule, schedule=None):
+    """(hyperparameters, their source) that ref.train takes today if nothing else is asked for."""
+    line = ["--arch", arch, "--rule", rule, *(["--schedule", schedule] if schedule else [])]
+    return resolve(train.parser().parse_args(line))
+
+
+def differences(record):
+    """{what: (the run's value, today's default)}; {} for a run that belongs to a cell."""
+    arguments, setting = record.config["arguments"], record.config["hyperparameters"]
+    setting = {"batch_size": arguments.get("batch_size") or 100} | setting
+    ours, _ = defaults(record.arch, record.rule, record.schedule)
+    # an option that a run's config.json does not name yet had no other value then
+    found = {key: (setting[key], value) for key, value in ours.items()
+             if setting.get(key, value) != value}
+    crop, flip = (4, "horizontal") if record.data == "cifar10" else (0, "none")
+    augmented = record.config.get("augmentation") or {"crop_padding": 0, "flip": "none"}
+    others = {"crop_padding": (augmented["crop_padding"], crop), "flip": (augmented["flip"], flip),
+              "dtype": (arguments.get("dtype", "float32"), "float32"),
+              "validation": (arguments.get("validation", 0), 0)}
+    return found | {key: pair for key, pair in others.items() if pair[0] != pair[1]}
+
+
+def name_of(arch, rule, schedule, data, seed, variant=()):
+    """What a run is called among the results: network, rule, schedule, and what is special.
+
+    mnist-fc_dtp-alternating, mnist-fc_bp_seed1, mnist-fc_bp_digits, mnist-lc_bp-lr0.0005
+    """
+    if len(variant) > 2:
+        variant = ["variant" + hashlib.sha256(" ".join(variant).encode()).hexdigest()[:6]]
+    parts = [re.sub(r"[^\w-]+", "-", arch)[:60],
+             "-".join([rule, *([schedule] if schedule else []), *variant])]
+    if paper.DATA.get(arch.split("-")[0]) != data:
+        parts.append(data)
+    if seed:
+        parts.append(f"seed{seed}")
+    return "_".join(parts)
+
+
+def name(record):
+    """name_of a run, with what is not as today's defaults have it."""
+    variant = [f"{key}{value}" for key, (value, _) in differences(record).items()]
+    return name_of(*record.what, record.seed, variant)
+
+
+def same_run(a, b):
+    return a.config.get("started") == b.config.get("started") and a.what == b.what
+
+
+def collect(record, results, called=None):
+    """Copy a run's small files to results/<name>, and say so in a line.
+
+    What is recorded there already stays if it is of as many epochs or more.
+    """
+    place = Path(results) / (called or name(record))
+    if not record.rows:
+        return f"{record.path}: no epoch is done yet, nothing to record"
+    try:
+        there = read(place)
+    except folder.FolderError:
+        there = None
+    if there and there.epochs >= record.epochs and not (
+            same_run(there, record) and there.epochs == record.epochs):
+        return f"{place}: has {there.epochs} epochs, kept; {record.path} has {record.epochs}"
+    place.mkdir(parents=True, exist_ok=True)
+    metrics = (record.path / "metrics.csv").read_bytes()
+    folder.write(place / "metrics.csv", lambda part: part.write_bytes(metrics))
+    folder.write_config(place, record.config)
+    return f"{place}: {record.epochs} epochs, best test error {record.best()['test_error']:.4g}"
+
+
+def cells(found):
+    """{(arch, rule, schedule, data): [the longest run of each seed]} and the runs left over."""
+    chosen, rest = {}, []
+    for record in sorted(found, key=lambda r: (-r.epochs, str(r.path))):
+        seeds = chosen.setdefault(record.what, {})
+        if not record.rows or differences(record) or record.seed in seeds:
+            rest.append(record)
+        else:
+            seeds[record.seed] = record
+    full = {what: [seeds[s] for s in sorted(seeds)] for what, seeds in chosen.items() if seeds}
+    return full, sorted(rest, key=lambda r: r.path.name)

@@ -1,0 +1,162 @@
+"""Table 1: train every row for one network. python -m runs.table1 --data mnist --net fc
+
+Each row is a run of ref.train with its default hyperparameters. The same command goes on with runs
+that were stopped, and takes in folders below --work that ref.train was given by hand. Runs are
+recorded in --out with the table (CSV, JSON) and a picture of all curves.
+"""
+
+import itertools
+import sys
+
+from data_prep.command import count
+from ref import checkpoint, plots, rules, train
+from ref.data import open_data
+from ref.options import UsageError
+
+from . import command, figures, jobs, output, paper, records
+
+SHAPES = {(28, 28, 1): "mnist", (32, 32, 3): "cifar"}  # whose networks take such images
+
+
+def parser():
+    p = command.parser("runs.table1", __doc__)
+    p.add_argument("--data", default="mnist", metavar="NAME|FILE", help="default %(default)s")
+    p.add_argument("--net", choices=("fc", "lc"), default="fc", help="default %(default)s")
+    p.add_argument("--epochs", type=count, default=paper.EPOCHS, help="default %(default)s")
+    p.add_argument("--rows", type=lambda text: text.split(","), metavar="ROW,...",
+                   help="default: all rows of the paper's column: " + ", ".join(paper.ROWS))
+    p.add_argument("--seeds", type=command.numbers, default=[0], metavar="SEED,...",
+                   help="default 0")
+    command.add_training_options(p)
+    return p
+
+
+def column_of(data_name, net):
+    """(column of the table, name of the data set) for data with images of a size we have nets for.
+
+    Raises UsageError, DataFormatError.
+    """
+    data = open_data(train.find_data(data_name))
+    if data.in_shape not in SHAPES:
+        raise UsageError(f"--data {data_name}: Table 1 has no network for images of "
+                         f"{'x'.join(map(str, data.in_shape))}")
+    return f"{SHAPES[data.in_shape]}-{net}", data.name
+
+
+def check_rows(rows, column):
+    """Raises UsageError for a row that there is none of."""
+    for row in rows:
+        rule, schedule = paper.method(row)
+        known = rule in rules.NAMES and (
+            rules.has_inverses(rules.get(rule)) == (schedule is not None))
+        if not known or (row.endswith("-conv") and (rule, column[-2:]) != ("bp", "lc")):
+            raise UsageError(f"--rows {row}: {column} has no such row; the paper's are "
+                             + ", ".join(paper.TABLE_1[column]))
+
+
+def job_of(column, data_name, row, seed, args, known=()):
+    """The job of a cell: a run that is there already, or one in a new folder below --work."""
+    rule, schedule = paper.method(row)
+    arch = paper.network(column, row)
+    line = ["--rule", rule, "--arch", arch, "--data", args.data, "--seed", seed]
+    line += ["--schedule", schedule] if schedule else []
+    wanted = (arch, rule, schedule, data_name)
+    mine = [r for r in known if r.what == wanted and r.seed == seed and not records.differences(r)
+            and (r.epochs >= args.epochs or can_go_on(r))]
+    place = (max(mine, key=lambda r: r.epochs).path if mine else
+             free(args.work / records.name_of(*wanted, seed)))
+    return jobs.Job(place, tuple(line), args.epochs)
+
+
+def can_go_on(record):
+    """Whether ref.train can resume the run: only the small files of a recorded one are kept."""
+    kept = (checkpoint.NAME, checkpoint.PREVIOUS, jobs.DIVERGED)
+    return not record.rows or any((record.path / name).exists() for name in kept)
+
+
+def free(path):
+    """The folder, or one with a number behind its name where that holds another run."""
+    for number in itertools.count(2):
+        if not (path / "config.json").exists():
+            return path
+        path = path.with_name(f"{path.name.removesuffix(f'-{number - 1}')}-{number}")
+
+
+def train_rows(column, data_name, rows, args):
+    """Train a column's rows for every seed and record them; {(row, seed): outcome}."""
+    known = records.read_all(args.work) + records.read_all(args.out)
+    todo = {(row, seed): job_of(column, data_name, row, seed, args, known)
+            for seed in args.seeds for row in rows}
+    try:
+        outcomes = jobs.run(list(todo.values()), args.jobs)
+    finally:  # what was reached is recorded however this ends
+        for job in todo.values():
+            if job.out.parent != args.out and (job.out / "metrics.csv").exists():
+                records.collect(records.read(job.out), args.out)
+    return {key: outcomes[job] for key, job in todo.items()}
+
+
+def summarise(runs):
+    """What a cell says of its runs, one a seed: mean, lowest and highest of their best errors."""
+    found = {"seeds": len(runs), "epochs": "/".join(str(r.epochs) for r in runs)}
+    for part in ("train", "test"):
+        best = [r.best(f"{part}_error")[f"{part}_error"] for r in runs]
+        found |= {part: sum(best) / len(best), f"{part}_low": min(best), f"{part}_high": max(best)}
+    return found
+
+
+def table(column, data_name, rows, cells, outcomes):
+    """The table's rows as dicts: ours beside the paper's, in % (None: there is none)."""
+    on_paper = paper.TABLE_1[column] if data_name == paper.DATA[column.split("-")[0]] else {}
+    for row in rows:
+        rule, schedule = paper.method(row)
+        arch = paper.network(column, row)
+        runs = cells.get((arch, rule, schedule, data_name), [])
+        found = summarise(runs) if runs else {}
+        train_paper, test_paper = on_paper.get(row, (None, None))
+        bad = [f"seed {seed} {outcome.state}: {outcome.reason}"
+               for (r, seed), outcome in outcomes.items() if r == row and outcome.state != "done"]
+        yield {
+            "method": plots.label(rule, schedule, row.endswith("-conv")), "network": arch,
+            "data": data_name, "rule": rule, "schedule": schedule,
+            "hyperparameters_from": records.defaults(arch, rule, schedule)[1],
+            **{key: found.get(key) for key in ("seeds", "epochs", "train", "train_low",
+                                               "train_high", "test", "test_low", "test_high")},
+            "paper_train": train_paper, "paper_test": test_paper,
+            "test_difference": found["test"] - test_paper if found and on_paper.get(row) else None,
+            "problem": "; ".join(bad),
+        }
+
+
+def show(rows):
+    """The table for a person."""
+    yield f"{'method':22} {'epochs':>9}  {'train / test, %':>16}  {'paper':>13}  test difference"
+    for row in rows:
+        ours = "missing" if row["test"] is None else f"{row['train']:.2f} / {row['test']:.2f}"
+        known = row["paper_test"] is not None
+        papers = f"{row['paper_train']:.2f} / {row['paper_test']:.2f}" if known else ""
+        gap = "" if row["test_difference"] is None else f"{row['test_difference']:+.2f}"
+        yield (f"{row['method']:22} {row['epochs'] or '':>9}  {ours:>16}  {papers:>13}  {gap:>6}  "
+               f"{row['problem']}").rstrip()
+
+
+def work(args):
+    column, data_name = column_of(args.data, args.net)
+    rows = args.rows or list(paper.TABLE_1[column])
+    check_rows(rows, column)
+    outcomes = train_rows(column, data_name, rows, args)
+    cells, _ = records.cells(records.read_all(args.out))
+    found = list(table(column, data_name, rows, cells, outcomes))
+    own = data_name == paper.DATA[column.split("-")[0]]
+    path = args.out / f"table1_{column}{'' if own else f'_{data_name}'}.csv"
+    output.write_csv(path, found)
+    output.write_about(path.with_suffix(".json"), "runs.table1", seeds=args.seeds,
+                       paper="Table 1, best train and best test error over the epochs")
+    output.picture(path.with_suffix(".png"), lambda plt: figures.error_curves(
+        plt, [(f"{column}, {data_name}", figures.runs_of(cells, column, data_name, rows))]))
+    print(*show(found), f"wrote {path}", sep="\n")
+    return 1 if any(outcome.state != "done" for outcome in outcomes.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(command.carry_out(work, parser().parse_args()))
