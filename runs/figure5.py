@@ -1,0 +1,88 @@
+"""Figure 5: histograms of the best accuracies in searches. python -m runs.figure5
+
+It draws every search of runs.search that it finds in --out; a configuration that diverged counts
+as chance and is drawn hatched.
+"""
+
+import json
+import sys
+
+from ref import plots
+from ref.folder import FolderError
+
+from . import command, output
+
+BINS = 20
+
+
+def read(place):
+    """A search's folder: (what search.json says, accuracies in % of those that ended, diverged)."""
+    try:
+        about = json.loads((place / "search.json").read_text())
+    except (OSError, ValueError):
+        raise FolderError(f"{place}: not a search's folder (it has no search.json)") from None
+    rows = [row for row in output.read_csv(place / "configs.csv") if row["error"]]
+    accuracy = {state: [100 - float(row["error"]) for row in rows if
+                        (row["state"] == "diverged") == (state == "diverged")]
+                for state in ("ended", "diverged")}
+    return about, accuracy
+
+
+def title(about):
+    """What a search was over."""
+    epochs = (f"{about['epochs']}, the best {about['keep']} for {about['keep_epochs']} epochs"
+              if about["keep_epochs"] else f"{about['epochs']} epochs")
+    return (f"{plots.label(about['rule'], about['schedule'])} on {about['arch']}\n"
+            f"{about['ranges']}, {epochs}")
+
+
+def histograms(plt, searches):
+    """A panel for each search, all with the same axis of accuracies."""
+    columns = min(3, len(searches))
+    lines = -(-len(searches) // columns)
+    figure, panels = plt.subplots(lines, columns, figsize=(4.6 * columns, 3.4 * lines),
+                                  squeeze=False, sharex=True)
+    for axes, (about, accuracy) in zip(panels.flat, searches, strict=False):
+        colour = plots.style(about["rule"])["color"]
+        n = sum(map(len, accuracy.values()))
+        if n:
+            axes.hist(list(accuracy.values()), bins=BINS, range=(0, 100), stacked=True,
+                      color=[colour, "white"], edgecolor="#333333", hatch=["", "////"],
+                      label=[f"ended ({len(accuracy['ended'])})",
+                             f"diverged ({len(accuracy['diverged'])})"])
+            axes.legend(fontsize=8, loc="upper left")
+        axes.set(xlabel=f"best {about['selected_on']} accuracy (%)", xlim=(0, 100),
+                 ylabel="configurations")
+        axes.set_title(title(about), fontsize=9)
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_tick_params(labelbottom=True)
+    for axes in list(panels.flat)[len(searches):]:
+        axes.remove()
+    return figure
+
+
+def find(results):
+    """Every search of a classifier among the results, by name."""
+    searches = [read(path.parent) for path in sorted(results.glob("search_*/search.json"))]
+    return [(about, accuracy) for about, accuracy in searches if about["chance"] == about["chance"]]
+
+
+def work(args):
+    searches = find(args.out)
+    if not searches:
+        raise FolderError(f"{args.out}: no search in it; make one with python -m runs.search")
+    path = args.out / "figure5.csv"
+    output.write_csv(path, [
+        {"rule": about["rule"], "schedule": about["schedule"], "network": about["arch"],
+         "ranges": about["ranges"], "selected_on": about["selected_on"], "state": state,
+         "accuracy": value}
+        for about, accuracy in searches for state, values in accuracy.items() for value in values])
+    output.write_about(path.with_suffix(".json"), "runs.figure5",
+                       searches=[about["command"] for about, _ in searches])
+    output.picture(path.with_suffix(".png"), lambda plt: histograms(plt, searches))
+    print(f"wrote {path}: {len(searches)} searches")
+
+
+if __name__ == "__main__":
+    sys.exit(command.carry_out(
+        work, command.parser("runs.figure5", __doc__).parse_args()))
