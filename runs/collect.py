@@ -26,5 +26,9 @@ def work(args):
         print(records.collect(record, args.out, args.name))
 
 
+def main():
+    return command.carry_out(work, parser().parse_args())
+
+
 if __name__ == "__main__":
-    sys.exit(command.carry_out(work, parser().parse_args()))
+    sys.exit(main())

@@ -83,6 +83,9 @@ def work(args):
     print(f"wrote {path}: {len(searches)} searches")
 
 
+def main():
+    return command.carry_out(work, command.parser("runs.figure5", __doc__).parse_args())
+
+
 if __name__ == "__main__":
-    sys.exit(command.carry_out(
-        work, command.parser("runs.figure5", __doc__).parse_args()))
+    sys.exit(main())

@@ -240,5 +240,9 @@ def work(args):
     return 1 if failed or not ranking else 0
 
 
+def main():
+    return command.carry_out(work, parser().parse_args())
+
+
 if __name__ == "__main__":
-    sys.exit(command.carry_out(work, parser().parse_args()))
+    sys.exit(main())

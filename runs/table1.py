@@ -85,14 +85,20 @@ def free(path):
 def train_rows(column, data_name, rows, args):
     """Train a column's rows for every seed and record them; {(row, seed): outcome}."""
     known = records.read_all(args.work) + records.read_all(args.out)
-    todo = {(row, seed): job_of(column, data_name, row, seed, args, known)
-            for seed in args.seeds for row in rows}
+    return train_and_record({(row, seed): job_of(column, data_name, row, seed, args, known)
+                             for seed in args.seeds for row in rows}, args)
+
+
+def train_and_record(todo, args):
+    """Train {key: job} and record their runs in --out; {key: outcome}."""
     try:
         outcomes = jobs.run(list(todo.values()), args.jobs)
     finally:  # what was reached is recorded however this ends
         for job in todo.values():
-            if job.out.parent != args.out and (job.out / "metrics.csv").exists():
-                records.collect(records.read(job.out), args.out)
+            if job.out.parent != args.out and (job.out / "config.json").exists():
+                record = records.read(job.out)
+                if record.rows:
+                    records.collect(record, args.out)
     return {key: outcomes[job] for key, job in todo.items()}
 
 
@@ -158,5 +164,9 @@ def work(args):
     return 1 if any(outcome.state != "done" for outcome in outcomes.values()) else 0
 
 
+def main():
+    return command.carry_out(work, parser().parse_args())
+
+
 if __name__ == "__main__":
-    sys.exit(command.carry_out(work, parser().parse_args()))
+    sys.exit(main())
