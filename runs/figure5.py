@@ -5,6 +5,7 @@ as chance and is drawn hatched.
 """
 
 import json
+import math
 import sys
 
 from ref import plots
@@ -64,23 +65,29 @@ def histograms(plt, searches):
 def find(results):
     """Every search of a classifier among the results, by name."""
     searches = [read(path.parent) for path in sorted(results.glob("search_*/search.json"))]
-    return [(about, accuracy) for about, accuracy in searches if about["chance"] == about["chance"]]
+    return [found for found in searches if not math.isnan(found[0]["chance"])
+            and any(found[1].values())]
 
 
-def work(args):
-    searches = find(args.out)
-    if not searches:
-        raise FolderError(f"{args.out}: no search in it; make one with python -m runs.search")
-    path = args.out / "figure5.csv"
-    output.write_csv(path, [
+def write(results):
+    """figure5.csv and .png of the searches in a folder; how many there are."""
+    searches = find(results)
+    output.write_csv(results / "figure5.csv", [
         {"rule": about["rule"], "schedule": about["schedule"], "network": about["arch"],
          "ranges": about["ranges"], "selected_on": about["selected_on"], "state": state,
          "accuracy": value}
         for about, accuracy in searches for state, values in accuracy.items() for value in values])
-    output.write_about(path.with_suffix(".json"), "runs.figure5",
+    output.picture(results / "figure5.png", lambda plt: histograms(plt, searches))
+    return searches
+
+
+def work(args):
+    if not find(args.out):
+        raise FolderError(f"{args.out}: no search in it; make one with python -m runs.search")
+    searches = write(args.out)
+    output.write_about(args.out / "figure5.json", "runs.figure5",
                        searches=[about["command"] for about, _ in searches])
-    output.picture(path.with_suffix(".png"), lambda plt: histograms(plt, searches))
-    print(f"wrote {path}: {len(searches)} searches")
+    print(f"wrote {args.out / 'figure5.csv'}: {len(searches)} searches")
 
 
 def main():

@@ -49,6 +49,7 @@ def draw_curves(plt, runs, data_name):
     axes.set(title=f"Autoencoder 784-512-64-512-784, {data_name}", xlabel="epoch",
              ylabel="reconstruction error\n(squared error, mean over pixels)",
              xlim=(0, None), ylim=(0, None))
+    axes.xaxis.get_major_locator().set_params(integer=True)
     plots.legend(axes)
     return figure
 

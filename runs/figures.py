@@ -12,8 +12,8 @@ def runs_of(cells, column, data_name, rows=None):
     found = {}
     for row in rows or paper.TABLE_1[column]:
         key = (paper.network(column, row), *paper.method(row), data_name)
-        if key in cells:
-            found[row] = cells[key][0]
+        if runs := [record for record in cells.get(key, ()) if record.rows]:
+            found[row] = runs[0]
     return found
 
 
@@ -25,8 +25,10 @@ def error_curves(plt, panels):
         for row, record in runs.items():
             method = (*paper.method(row), row.endswith("-conv"))
             plots.curves(axes, record.rows, plots.label(*method), plots.style(*method))
+        top = max((TOP.get(r.data, 100) for r in runs.values()), default=100)
         axes.set(title=title, xlabel="epoch", ylabel="error (%)", xlim=(0, None),
-                 ylim=(0, max(TOP.get(r.data, 100) for r in runs.values()) if runs else 100))
+                 ylim=(-0.01 * top, top))  # so that an error of 0 can be seen
+        axes.xaxis.get_major_locator().set_params(integer=True)
         if runs:
             plots.legend(axes, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)
         else:

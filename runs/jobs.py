@@ -17,7 +17,9 @@ from pathlib import Path
 import ref
 from ref import folder
 
-LOG, DIVERGED = "log.txt", "diverged"
+from .records import DIVERGED
+
+LOG = "log.txt"
 POLL = 0.05  # seconds
 
 

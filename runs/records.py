@@ -10,10 +10,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ref import folder, train
+from ref import folder, hyperparameters, train
 from ref.options import resolve
 
 from . import paper
+
+DIVERGED = "diverged"  # the file
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,14 @@ class Record:
     @property
     def epochs(self):
         return len(self.rows)
+
+    @property
+    def diverged(self):
+        """Why the run ended before its last epoch (runs.jobs keeps it in a file), or ""."""
+        try:
+            return (self.path / DIVERGED).read_text().strip()
+        except OSError:
+            return ""
 
     def best(self, column="test_error"):
         """The first row with the lowest value."""
@@ -97,6 +107,11 @@ def differences(record):
     # an option that a run's config.json does not name yet had no other value then
     found = {key: (setting[key], value) for key, value in ours.items()
              if setting.get(key, value) != value}
+    if arguments.get("hyperparameters") == "paper":  # named once, not value by value
+        table = hyperparameters.TABLE_5.get((record.arch, record.rule, record.schedule), {})
+        named = [key for key in found if table.get(key) == found[key][0]]
+        found = {k: v for k, v in found.items() if k not in named}
+        found |= {"hyperparameters": ("paper", "default")} if named else {}
     crop, flip = (4, "horizontal") if record.data == "cifar10" else (0, "none")
     augmented = record.config.get("augmentation") or {"crop_padding": 0, "flip": "none"}
     others = {"crop_padding": (augmented["crop_padding"], crop), "flip": (augmented["flip"], flip),
@@ -123,7 +138,7 @@ def name_of(arch, rule, schedule, data, seed, variant=()):
 
 def name(record):
     """name_of a run, with what is not as today's defaults have it."""
-    variant = [f"{key}{value}" for key, (value, _) in differences(record).items()]
+    variant = ["paper" if value == "paper" else f"{key}{value}" for key, (value, _) in differences(record).items()]
     return name_of(*record.what, record.seed, variant)
 
 
@@ -137,28 +152,36 @@ def collect(record, results, called=None):
     What is recorded there already stays if it is of as many epochs or more.
     """
     place = Path(results) / (called or name(record))
-    if not record.rows:
+    if not record.rows and not record.diverged:
         return f"{record.path}: no epoch is done yet, nothing to record"
     try:
         there = read(place)
     except folder.FolderError:
         there = None
-    if there and there.epochs >= record.epochs and not (
-            same_run(there, record) and there.epochs == record.epochs):
+    if there and not same_run(there, record) and there.epochs >= record.epochs or (
+            there and there.epochs > record.epochs):
         return f"{place}: has {there.epochs} epochs, kept; {record.path} has {record.epochs}"
     place.mkdir(parents=True, exist_ok=True)
-    metrics = (record.path / "metrics.csv").read_bytes()
-    folder.write(place / "metrics.csv", lambda part: part.write_bytes(metrics))
+    for file in ("metrics.csv", DIVERGED):
+        (place / file).unlink(missing_ok=True)
+        if (record.path / file).exists():
+            content = (record.path / file).read_bytes()
+            folder.write(place / file, lambda part, content=content: part.write_bytes(content))
     folder.write_config(place, record.config)
-    return f"{place}: {record.epochs} epochs, best test error {record.best()['test_error']:.4g}"
+    best = f", best test error {record.best()['test_error']:.4g}" if record.rows else ""
+    return f"{place}: {record.epochs} epochs{best}" + (record.diverged and ", diverged")
 
 
 def cells(found):
-    """{(arch, rule, schedule, data): [the longest run of each seed]} and the runs left over."""
+    """{(arch, rule, schedule, data): [the longest run of each seed]} and the runs left over.
+
+    One that diverged is there only where its seed has no other.
+    """
     chosen, rest = {}, []
-    for record in sorted(found, key=lambda r: (-r.epochs, str(r.path))):
+    for record in sorted(found, key=lambda r: (bool(r.diverged), -r.epochs, str(r.path))):
         seeds = chosen.setdefault(record.what, {})
-        if not record.rows or differences(record) or record.seed in seeds:
+        nothing = not record.rows and not record.diverged
+        if nothing or differences(record) or record.seed in seeds:
             rest.append(record)
         else:
             seeds[record.seed] = record

@@ -140,7 +140,7 @@ class Search:
         epochs  look at the first ones alone, so that the selection stays when some have gone on
         """
         record = self.record(number)
-        if record is None or (record.path / jobs.DIVERGED).exists():
+        if record is None or record.diverged:
             return math.nan
         rows = record.rows[:epochs]
         return min((row[f"{self.selected_on}_error"] for row in rows), default=math.nan)
@@ -159,8 +159,8 @@ class Search:
             best = None
             if not math.isnan(self.error(number)):
                 best = record.best(column)
-            state = "missing" if record is None else "diverged" if (
-                record.path / jobs.DIVERGED).exists() else outcome.state if outcome else "stopped"
+            state = ("missing" if record is None else "diverged" if record.diverged
+                     else outcome.state if outcome else "stopped")
             yield {
                 "config": number, **setting, "state": state,
                 "epochs": record.epochs if record else 0, "selected_on": self.selected_on,

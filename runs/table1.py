@@ -70,7 +70,7 @@ def job_of(column, data_name, row, seed, args, known=()):
 
 def can_go_on(record):
     """Whether ref.train can resume the run: only the small files of a recorded one are kept."""
-    kept = (checkpoint.NAME, checkpoint.PREVIOUS, jobs.DIVERGED)
+    kept = (checkpoint.NAME, checkpoint.PREVIOUS, records.DIVERGED)
     return not record.rows or any((record.path / name).exists() for name in kept)
 
 
@@ -96,15 +96,20 @@ def train_and_record(todo, args):
     finally:  # what was reached is recorded however this ends
         for job in todo.values():
             if job.out.parent != args.out and (job.out / "config.json").exists():
-                record = records.read(job.out)
-                if record.rows:
-                    records.collect(record, args.out)
+                records.collect(records.read(job.out), args.out)
     return {key: outcomes[job] for key, job in todo.items()}
 
 
 def summarise(runs):
-    """What a cell says of its runs, one a seed: mean, lowest and highest of their best errors."""
-    found = {"seeds": len(runs), "epochs": "/".join(str(r.epochs) for r in runs)}
+    """What a cell says of its runs, one a seed: mean, lowest and highest of their best errors.
+
+    A run that diverged is counted apart, whatever it reached before.
+    """
+    found = {"diverged": sum(bool(r.diverged) for r in runs)}
+    runs = [r for r in runs if not r.diverged]
+    if not runs:
+        return found
+    found |= {"seeds": len(runs), "epochs": "/".join(str(r.epochs) for r in runs)}
     for part in ("train", "test"):
         best = [r.best(f"{part}_error")[f"{part}_error"] for r in runs]
         found |= {part: sum(best) / len(best), f"{part}_low": min(best), f"{part}_high": max(best)}
@@ -122,14 +127,15 @@ def table(column, data_name, rows, cells, outcomes):
         train_paper, test_paper = on_paper.get(row, (None, None))
         bad = [f"seed {seed} {outcome.state}: {outcome.reason}"
                for (r, seed), outcome in outcomes.items() if r == row and outcome.state != "done"]
+        comparable = "test" in found and test_paper is not None
         yield {
             "method": plots.label(rule, schedule, row.endswith("-conv")), "network": arch,
             "data": data_name, "rule": rule, "schedule": schedule,
             "hyperparameters_from": records.defaults(arch, rule, schedule)[1],
-            **{key: found.get(key) for key in ("seeds", "epochs", "train", "train_low",
+            **{key: found.get(key) for key in ("seeds", "diverged", "epochs", "train", "train_low",
                                                "train_high", "test", "test_low", "test_high")},
             "paper_train": train_paper, "paper_test": test_paper,
-            "test_difference": found["test"] - test_paper if found and on_paper.get(row) else None,
+            "test_difference": found["test"] - test_paper if comparable else None,
             "problem": "; ".join(bad),
         }
 
@@ -138,7 +144,8 @@ def show(rows):
     """The table for a person."""
     yield f"{'method':22} {'epochs':>9}  {'train / test, %':>16}  {'paper':>13}  test difference"
     for row in rows:
-        ours = "missing" if row["test"] is None else f"{row['train']:.2f} / {row['test']:.2f}"
+        ours = (f"{row['train']:.2f} / {row['test']:.2f}" if row["seeds"] else
+                "diverged" if row["diverged"] else "missing")
         known = row["paper_test"] is not None
         papers = f"{row['paper_train']:.2f} / {row['paper_test']:.2f}" if known else ""
         gap = "" if row["test_difference"] is None else f"{row['test_difference']:+.2f}"
