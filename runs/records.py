@@ -138,7 +138,8 @@ def name_of(arch, rule, schedule, data, seed, variant=()):
 
 def name(record):
     """name_of a run, with what is not as today's defaults have it."""
-    variant = ["paper" if value == "paper" else f"{key}{value}" for key, (value, _) in differences(record).items()]
+    variant = ["paper" if value == "paper" else f"{key}{value}"
+               for key, (value, _) in differences(record).items()]
     return name_of(*record.what, record.seed, variant)
 
 

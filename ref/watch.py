@@ -1,0 +1,182 @@
+"""A live view of runs: python -m ref.watch RUN... shows error curves until Ctrl-C
+
+Test errors are full lines, train errors dashed (small letters where there is no colour or no
+Unicode). The axis leaves out what only the first quarter of the epochs reaches. --png keeps a
+picture renewed instead of, or beside, the terminal.
+"""
+
+import json
+import os
+import shutil
+import string
+import sys
+import time
+from pathlib import Path
+
+from data_prep.command import Parser, new_file
+
+from . import chart, folder, plots
+from .options import positive
+from .train import DEFAULT_EPOCHS, ERRORS, reason
+
+# of 256-colour terminals, near Okabe & Ito's
+COLOURS = ("38;5;33", "38;5;166", "38;5;36", "38;5;175", "38;5;214", "38;5;117", "38;5;250")
+LETTERS = string.ascii_uppercase
+
+
+class Run:
+    """What a run's folder tells at the moment."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        try:
+            self.config = json.loads((self.path / "config.json").read_text())
+            arguments = self.config["arguments"]
+            self.arch, self.rule = arguments["arch"], arguments["rule"]
+            self.epochs = arguments["epochs"] or DEFAULT_EPOCHS
+            self.schedule = self.config["hyperparameters"].get("schedule")
+        except (OSError, ValueError, KeyError, TypeError):
+            raise folder.FolderError(
+                f"{path}: not a run's folder (it has no whole config.json)") from None
+        self.rows = folder.read_metrics(self.path)
+
+    def percent(self):
+        """Whether the errors are percentages: not those of an autoencoder."""
+        return "autoencoder" not in self.arch and "reconstruction" not in self.arch
+
+    def line(self, now):
+        """The run in a line: how far, how good, how long still."""
+        name = f"{self.path.name}  epoch {len(self.rows)}/{self.epochs}"
+        if not self.rows:
+            return f"{name}  no epoch is done yet"
+        unit = " %" if self.percent() else ""
+        best, last = min(self.rows, key=lambda r: r["test_error"]), self.rows[-1]
+        parts = [name, f"test {last['test_error']:.4g}{unit} (best {best['test_error']:.4g} in "
+                 f"{best['epoch']:.0f})", f"train {last['train_error']:.4g}{unit}"]
+        seconds = [row["seconds"] for row in self.rows[-5:]]
+        each = sum(seconds) / len(seconds)
+        if len(self.rows) < self.epochs:
+            ago = now - (self.path / "metrics.csv").stat().st_mtime
+            parts += [f"{each:.3g} s/epoch", f"{duration(each * (self.epochs - len(self.rows)))} "
+                      f"to go, last row {duration(ago)} ago"]
+        return "  ".join(parts)
+
+
+def duration(seconds):
+    """Seconds for a person."""
+    seconds = max(0, int(seconds))
+    if seconds < 120:
+        return f"{seconds} s"
+    hours, minutes = divmod(seconds // 60, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def y_range(runs):
+    """(0 or a bit below the lowest, highest) error after the first quarter of the epochs."""
+    late = [row[f"{part}_error"] for run in runs for row in run.rows[len(run.rows) // 4:]
+            for part in ("train", "test")]
+    low, high = min(late), max(late)
+    return (0.0 if low < high / 2 else low), high
+
+
+def frame(runs, width, height, unicode, colours, now):
+    """The lines of the whole view, none longer than the terminal is wide."""
+    for run, letter, colour in zip(runs, names(runs), hues(runs), strict=True):
+        text = f"{letter} {run.line(now)}"[:width]
+        yield f"\x1b[{colour}m{text}\x1b[0m" if colours else text
+    started = [run for run in runs if run.rows]
+    if not started or width < 30:
+        return
+    kinds = {run.percent() for run in started}
+    yield ""
+    what = {(True,): "error (%)", (False,): "squared error, mean over pixels"}.get(
+        tuple(kinds), "error")
+    key = "full test, dashed train" if unicode and colours else "capital test, small train"
+    yield f"{what}; {key}"[:width]
+    curves = []
+    for dashed in (True, False):  # test errors on top
+        for run, letter, colour in zip(runs, names(runs), hues(runs), strict=True):
+            part = "train_error" if dashed else "test_error"
+            curves.append(([(row["epoch"], row[part]) for row in run.rows], letter, colour, dashed))
+    lines = max(6, height - len(runs) - 5)
+    yield from chart.draw(curves, width, lines, y_range(started), unicode and colours, colours)
+
+
+def names(runs):
+    return [LETTERS[k % len(LETTERS)] for k in range(len(runs))]
+
+
+def hues(runs):
+    return [COLOURS[k % len(COLOURS)] for k in range(len(runs))]
+
+
+def picture(runs, path):
+    """The same curves as a PNG, a colour a run."""
+    figure, axes = plots.pyplot().subplots(figsize=(9, 5))
+    for k, run in enumerate(runs):
+        look = {"color": plots.ORDER[k % len(plots.ORDER)],
+                "marker": (None, "o", "s")[k // len(plots.ORDER) % 3], "markersize": 4}
+        plots.curves(axes, run.rows, run.path.name, look)
+    started = [run for run in runs if run.rows]
+    if started:
+        low, high = y_range(started)
+        axes.set_ylim(low - 0.02 * (high - low), high + 0.02 * (high - low) or 1)
+    unit = " (%)" if all(run.percent() for run in runs) else ""
+    axes.set(xlabel="epoch", ylabel=f"error{unit}")
+    plots.legend(axes, fontsize=8)
+    plots.save(figure, path)
+
+
+def parser():
+    p = Parser(prog="python -m ref.watch", description=__doc__.split(":")[0])
+    p.add_argument("runs", nargs="+", metavar="RUN", help="a folder of ref.train")
+    p.add_argument("--every", type=positive, default=5, metavar="SECONDS",
+                   help="between two looks (default %(default)s)")
+    p.add_argument("--once", action="store_true", help="look once and end")
+    p.add_argument("--png", type=new_file, metavar="FILE",
+                   help="write a picture too (needs matplotlib)")
+    p.add_argument("--ascii", action="store_true", help="letters for curves, no colours")
+    return p
+
+
+def show(args):
+    """Look at the runs once."""
+    runs = [Run(path) for path in args.runs]
+    terminal = sys.stdout.isatty()
+    plain = args.ascii or not terminal or "utf" not in (sys.stdout.encoding or "").lower()
+    size = shutil.get_terminal_size()
+    if not terminal:
+        size = os.terminal_size((120, 30))
+    text = "\n".join(frame(runs, size.columns, size.lines, not plain, not plain, time.time()))
+    home = "\x1b[H\x1b[J" if terminal and not args.once else ""
+    print(home + text, flush=True)
+    if args.png:
+        picture(runs, args.png)
+
+
+def main():
+    args = parser().parse_args()
+    try:
+        if args.png:
+            plots.pyplot()
+        show(args)
+        while not args.once:
+            time.sleep(args.every)
+            show(args)
+        return 0
+    except (*ERRORS, plots.PlotsError) as error:
+        print(f"error: {reason(error)}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # | head has seen enough; nothing must be flushed into it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"error: {reason(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print()
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
