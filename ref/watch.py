@@ -174,7 +174,7 @@ def main():
         print(f"error: {reason(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print()
+        print("\x1b[0m" if sys.stdout.isatty() else "")  # we may have been in mid-colour
         return 0
 
 

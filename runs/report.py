@@ -53,9 +53,9 @@ def table_lines(rows):
 
 def verdict(rows):
     """How many rows come near the paper, and which do not."""
-    near = [row for row in rows if row["seeds"] and row["test_difference"] <= CLOSE]
-    far = [f"{row['method']} ({row['test_difference']:+.2f})" for row in rows
-           if row["seeds"] and row["test_difference"] > CLOSE]
+    gaps = {row["method"]: round(row["test_difference"], 2) for row in rows if row["seeds"]}
+    near = [method for method, gap in gaps.items() if gap <= CLOSE]  # as printed
+    far = [f"{method} ({gap:+.2f})" for method, gap in gaps.items() if gap > CLOSE]
     missing = [row["method"] for row in rows if not row["seeds"]]
     yield (f"{len(near)} of {len(rows)} rows have a test error of at most the paper's + {CLOSE} "
            f"percentage points." + (f" Further off: {'; '.join(far)}." if far else "")

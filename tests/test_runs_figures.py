@@ -1,0 +1,145 @@
+"""runs.figure2, 4, 6_7 and 8: what they draw, and that they go on."""
+
+import csv
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from conftest import noise_images
+from run_folders import make
+
+from ref import plots
+from runs import figures, records
+
+OUT, WORK = Path("runs/results"), Path("runs/out")
+
+
+def rows(name):
+    with open(OUT / f"{name}.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def assert_picture(name):
+    """A whole PNG of some size, where matplotlib is there to draw it."""
+    try:
+        plots.pyplot()
+    except plots.PlotsError:
+        pytest.skip("matplotlib is not installed (extra: plots)")
+    png = (OUT / f"{name}.png").read_bytes()
+    assert png.startswith(b"\x89PNG\r\n\x1a\n") and png.endswith(b"IEND\xaeB`\x82")
+    width, height = (int.from_bytes(png[k : k + 4]) for k in (16, 20))
+    assert width > 400 and height > 300
+
+
+@pytest.mark.parametrize(("module", "family"), [("figure2", "cifar"), ("figure8", "mnist")])
+def test_curves_of_what_is_recorded(command, here, module, family):
+    """Default runs alone, every epoch; a variant is left out."""
+    make(OUT / "a", "bp", f"{family}-fc", test=[50, 40])
+    make(OUT / "b", "dtp-alternating", f"{family}-fc", test=[30, 20, 10])
+    make(OUT / "c", "bp-conv", f"{family}-lc", test=[5], seed=1)
+    make(OUT / "d", "fa", f"{family}-lc", lr=0.5)
+    assert command(f"runs.{module}").status == 0
+    found = [(r["network"], r["method"], r["epoch"], float(r["test_error"])) for r in rows(module)]
+    assert sorted(found) == sorted(
+        [(f"{family}-fc", "bp", f"{k}.0", e) for k, e in ((1, 50), (2, 40))]
+        + [(f"{family}-fc", "dtp-alternating", f"{k}.0", e) for k, e in ((1, 30), (2, 20), (3, 10))]
+        + [(f"{family}-conv", "bp-conv", "1.0", 5)])
+    about = json.loads((OUT / f"{module}.json").read_text())
+    assert about["runs"] == ["b", "a", "c"] and about["versions"]["processor"] is not None
+    assert_picture(module)
+
+
+def test_dashed_train_and_solid_test(here):
+    """The paper's convention, a colour a rule, a marker for alternating: looked up in the axes."""
+    try:
+        plt = plots.pyplot()
+    except plots.PlotsError:
+        pytest.skip("matplotlib is not installed (extra: plots)")
+    make(here / "a", "bp", test=[3, 2], train=[1, 0])
+    make(here / "b", "dtp-alternating")
+    cells, _ = records.cells(records.read_all(here))
+    figure = figures.error_curves(plt, [("title", figures.runs_of(cells, "mnist-fc", "mnist"))])
+    (axes,) = figure.axes
+    lines = {tuple(line.get_ydata()): line for line in axes.lines}
+    assert lines[3, 2].get_linestyle() == "-" and lines[1, 0].get_linestyle() == "--"
+    assert lines[3, 2].get_color() == lines[1, 0].get_color() == plots.COLOURS["bp"]
+    assert lines[50, 20, 30].get_marker() == "o" and lines[3, 2].get_marker() in (None, "None")
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == ["DTP, alternating", "BP", "train", "test"]
+    assert axes.get_xlabel() == "epoch" and axes.get_ylabel() == "error (%)"
+    assert axes.get_ylim()[0] < 0  # an error of 0 is seen
+    plt.close(figure)
+
+
+def test_colours_are_distinct():
+    colours = list(plots.COLOURS.values())
+    assert len(set(colours)) == len(colours)
+
+
+def test_figure_2_trains_what_is_missing(command, here, tiny):
+    result = command("runs.figure8", "--data", tiny, "--epochs", 1, "--nets", "fc", "--jobs", 2)
+    assert result.status == 0 and "training 9 of 9" in result.out
+    assert len({row["method"] for row in rows("figure8_tiny")}) == 9
+    assert_picture("figure8_tiny")
+    again = command("runs.figure8", "--data", tiny, "--epochs", 1, "--nets", "fc")
+    assert again.status == 0 and "training" not in again.out
+
+
+def test_figure_4(command, here, tiny):
+    """A run for each size, with that many units; more sizes go on from what is there."""
+    line = ["runs.figure4", "--data", tiny, "--epochs", 1, "--jobs", 2]
+    assert command(*line, "--aux", "0,8").status == 0
+    assert "training 1 of 3" in command(*line, "--aux", "0,8,16").out
+    name = "figure4_mnist-fc-parallel_tiny"
+    assert [(row["aux"], row["epochs"], row["state"]) for row in rows(name)] == [
+        ("0", "1", "done"), ("8", "1", "done"), ("16", "1", "done")]
+    for row in rows(name):
+        run = WORK / name / f"aux{row['aux']}_seed0"
+        record = records.read(run)
+        assert record.config["hyperparameters"]["aux"] == int(row["aux"])
+        assert record.best()["test_error"] == float(row["best_test_error"])
+        with h5py.File(run / "parameters.h5") as file:
+            assert file["V_6"].shape == (10 + int(row["aux"]), 256)
+    assert_picture(name)
+
+
+def test_figures_6_and_7(command, here, tiny):
+    """Three autoencoders, their curves, and errors of the images that are shown."""
+    result = command("runs.figure6_7", "--data", tiny, "--epochs", 1, "--jobs", 2)
+    assert result.status == 0, result
+    methods = ["BP", "DTP, parallel", "SDTP, parallel"]
+    assert [row["method"] for row in rows("figure6_tiny")] == methods
+    shown = rows("figure7_tiny")
+    assert [row["method"] for row in shown] == [m for m in methods for _ in range(10)]
+    # BP's first image, computed here from the parameters
+    p = {}
+    with h5py.File(WORK / "mnist-autoencoder_bp_tiny" / "parameters.h5") as file:
+        p = {name: file[name][:].astype(float) for name in file}
+    with h5py.File(tiny) as file:
+        image = file["test/images"][int(shown[0]["test_image"])].reshape(-1) / 255
+    h = image
+    for l in (1, 2, 3):
+        h = np.tanh(p[f"W_{l}"] @ h + p[f"b_{l}"])
+    error = ((p["W_4"] @ h + p["b_4"] - image) ** 2).mean()
+    assert float(shown[0]["squared_error"]) == pytest.approx(error, rel=1e-4)
+    for name in ("figure6_tiny", "figure7_tiny"):
+        assert_picture(name)
+
+
+@pytest.mark.parametrize(("arguments", "names"), [
+    (["runs.figure2"], ["figure2", "table1"]),  # nothing is recorded
+    (["runs.figure2", "--nets", "fc,x"], ["--nets", "x"]),
+    (["runs.figure2", "--epochs", "1", "--data", "tiny.h5"], ["tiny.h5", "cifar"]),
+    (["runs.figure8", "--epochs", "0"], ["--epochs"]),
+    (["runs.figure4", "--data", "tiny.h5", "--aux", "1,-2"], ["--aux"]),
+    (["runs.figure4", "--data", "nothere"], ["nothere"]),
+    (["runs.figure6_7", "--data", "small.h5"], ["28x28x1"]),
+])
+def test_bad_input(command, here, arguments, names):
+    noise_images(here / "tiny.h5")
+    noise_images(here / "small.h5", shape=(8, 8, 1))
+    module, *rest = arguments
+    names = [name for name in names if name != module.split(".")[1]]
+    command.refused(module, *rest, names=names)
