@@ -19,10 +19,10 @@ try:
     import cupy
 
     why_no_cupy = None
-except ModuleNotFoundError as error:
-    cupy, why_no_cupy = None, f"needs CuPy, which is not installed ({error})"
 except ImportError as error:
-    cupy, why_no_cupy = None, f"CuPy can't be imported ({str(error).strip().splitlines()[0]})"
+    cupy, why_no_cupy = None, "CuPy is not installed"
+    if error.name != "cupy":
+        why_no_cupy = f"CuPy can't be imported ({str(error).strip().splitlines()[0]})"
 
 # Elements of a block: small enough for five float32 arrays to stay in a 2 MiB cache through all
 # passes of an update, large enough for two threads not to wait for each other (NOTES.md, part 4).
@@ -48,7 +48,7 @@ def select(name):
     if name == "numpy":
         return np
     if cupy is None:
-        raise BackendError(f"--backend cupy {why_no_cupy}: {INSTALL}, or use --backend numpy")
+        raise BackendError(f"--backend cupy: {why_no_cupy}: {INSTALL}, or use --backend numpy")
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:

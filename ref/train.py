@@ -157,6 +157,10 @@ def start(args):
     """Open the data, build the network, make the folder: a run at its beginning."""
     if args.rule is None:
         raise UsageError(f"--rule is missing; there are {', '.join(rules.NAMES)}")
+    if args.device_noise and not rules.has_inverses(rules.get(args.rule)):
+        raise UsageError(f"--device-noise: the rule {args.rule} has no noise")
+    if args.device_noise and args.backend == "numpy":
+        raise UsageError("--device-noise: only with --backend cupy, numpy has no device")
     select(args.backend)
     args.data = args.data or "digits"
     setting, source = resolve(args)
@@ -165,10 +169,6 @@ def start(args):
             raise UsageError(f"--{key.replace('_', '-')}: --optimizer sgd has only a learning rate")
     if args.order is not None and setting.get("schedule") == "alternating":
         raise UsageError("--order: it is an order within a step, and alternating has no such step")
-    if args.device_noise and not rules.has_inverses(rules.get(args.rule)):
-        raise UsageError(f"--device-noise: the rule {args.rule} has no noise")
-    if args.device_noise and args.backend == "numpy":
-        raise UsageError("--device-noise: only with --backend cupy, numpy has no device")
     folder.check_free(args.out)
     data = open_data(find_data(args.data), args.validation)
     trainer = new_trainer(args, setting, build(args.arch, args.rule, setting, data))
