@@ -2,16 +2,26 @@
 
 Everything that knows NumPy from CuPy is in this file. Mathematics asks `xp = get_xp(x)` and
 calls `xp.tanh(x)`; CuPy is optional and imported nowhere else.
+
+Without a GPU this is held to CuPy's rules by tests/strict_xp.py (NOTES.md, part 6).
 """
 
+import os
+from functools import cached_property
 from math import prod
 
 import numpy as np
 
+INSTALL = 'pip install "cupy-cuda12x[ctk]" (CUDA 12) or "cupy-cuda13x[ctk]" (CUDA 13)'
+
 try:
     import cupy
-except ImportError:
-    cupy = None
+
+    why_no_cupy = None
+except ImportError as error:
+    cupy, why_no_cupy = None, "CuPy is not installed"
+    if error.name != "cupy":
+        why_no_cupy = f"CuPy can't be imported ({str(error).strip().splitlines()[0]})"
 
 
 class BackendError(Exception):
@@ -28,25 +38,56 @@ def get_xp(x):
 def select(name):
     """The array module called `name` ("numpy" or "cupy").
 
-    Raises BackendError if it is not installed or finds no device.
+    Raises BackendError if it is not installed, or finds no driver, device, library or memory.
     """
     if name == "numpy":
         return np
     if cupy is None:
-        raise BackendError(
-            "--backend cupy needs CuPy, which is not installed: "
-            "pip install cupy-cuda12x (CUDA 12) or cupy-cuda13x (CUDA 13), or use --backend numpy"
-        )
+        raise BackendError(f"--backend cupy: {why_no_cupy}: {INSTALL}, or use --backend numpy")
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise BackendError(
-            f"--backend cupy: CUDA can't be used here ({error}); "
-            "check the driver with nvidia-smi, or use --backend numpy"
-        ) from None
+        if "NoDevice" not in str(error):
+            raise BackendError(
+                f"--backend cupy: no NVIDIA driver that this CuPy can use ({first_line(error)}): "
+                "install or update it and look with nvidia-smi, or use --backend numpy") from None
+        count = 0
     if count == 0:
-        raise BackendError("--backend cupy: no CUDA device found; use --backend numpy")
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        hidden = "" if visible is None else f" (CUDA_VISIBLE_DEVICES is {visible!r})"
+        raise BackendError(f"--backend cupy: no CUDA device to be seen{hidden}: "
+                           "list them with nvidia-smi -L, or use --backend numpy")
+    try:
+        square = cupy.zeros((2, 2), "float32") + 1  # needs the compiler NVRTC,
+        cupy.asnumpy(square @ square)  # and cuBLAS
+    except MemoryError as error:
+        raise BackendError(f"--backend cupy: the device has no free memory ({first_line(error)}): "
+                           "look with nvidia-smi who has it, or choose another device with "
+                           "CUDA_VISIBLE_DEVICES") from None
+    except Exception as error:  # of many classes: it is the libraries that this line is there for
+        raise BackendError(f"--backend cupy: CUDA's libraries can't be used "
+                           f"({first_line(error)}): {INSTALL}, or use --backend numpy") from None
     return cupy
+
+
+def first_line(error):
+    """What an exception says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def is_device_error(error):
+    """Whether an exception is CuPy's own, of a device or library that failed."""
+    return type(error).__module__.split(".")[0] in ("cupy", "cupy_backends")
+
+
+def versions(name):
+    """What a result depends on beside NumPy, for config.json: {} for "numpy"."""
+    if name == "numpy":
+        return {}
+    runtime = cupy.cuda.runtime
+    device = runtime.getDeviceProperties(runtime.getDevice())["name"].decode()
+    return {"cupy": cupy.__version__, "cuda": runtime.runtimeGetVersion(),
+            "driver": runtime.driverGetVersion(), "device": device}
 
 
 def to_device(tree, xp):
@@ -70,3 +111,34 @@ def join(u, v):
 def sign(v):
     """-1, 0 or 1 for each entry of v."""
     return get_xp(v).sign(v)
+
+
+class Kernel:
+    """An elementwise update as one kernel for a device: one pass over memory.
+
+    inputs, outputs   CUDA C parameters "T a, T b"; T is the arrays' own type
+    body              CUDA C for one entry; a statement is an assignment, so that tests can follow
+    """
+
+    def __init__(self, name, inputs, outputs, body):
+        self.name, self.inputs, self.outputs, self.body = name, inputs, outputs, body
+
+    @cached_property
+    def compiled(self):
+        return cupy.ElementwiseKernel(self.inputs, self.outputs, self.body, self.name)
+
+    def __call__(self, *arguments):
+        """Change the outputs in place; numbers among the inputs may change from call to call."""
+        self.compiled(*arguments)
+
+
+STREAM = 1 << 16  # numbers that a device draws at once: the same on any device
+
+
+def device_normal(seeds):
+    """A function (shape, dtype) -> N(0, 1) numbers drawn on the device.
+
+    seeds  numpy.random.SeedSequence: the numbers are a function of it and of the calls
+    """
+    generator = cupy.random.Generator(cupy.random.Philox4x3210(seeds, size=STREAM))
+    return lambda shape, dtype: generator.standard_normal(shape, dtype=dtype)

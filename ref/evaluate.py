@@ -7,6 +7,7 @@ import numpy as np
 from data_prep.command import Parser
 
 from . import architectures, folder, rules, training
+from .backend import select, to_device
 from .data import open_data
 from .network import zero_parameters
 from .train import ERRORS, build, find_data, percent, reason, unit_of
@@ -16,6 +17,8 @@ def parser():
     p = Parser(prog="python -m ref.evaluate", description=__doc__.split(":")[0])
     p.add_argument("run", metavar="RUN", help="a run's folder, as ref.train prints it")
     p.add_argument("--data", metavar="NAME|FILE", help="default: the data it was trained on")
+    p.add_argument("--backend", choices=("numpy", "cupy"), default="numpy",
+                   help="numpy, or cupy for a GPU (default %(default)s)")
     return p
 
 
@@ -36,24 +39,25 @@ def restore(net, path, arrays):
     return params
 
 
-def report(run, data_name):
+def report(run, data_name, backend):
     """Lines for a person: error and loss on each part, and the error of each class."""
+    xp = select(backend)
     config = folder.read_config(run)
     arguments, setting = config["arguments"], config["hyperparameters"]
     if arguments["rule"] not in rules.NAMES or arguments["dtype"] not in ("float32", "float64"):
         raise folder.FolderError(f"{run}: config.json has an unknown rule or dtype")
     data = open_data(find_data(data_name or config["data"]["path"]))
     net = build(arguments["arch"], arguments["rule"], setting, data)
-    params = restore(net, run, folder.read_parameters(run))
+    params = to_device(restore(net, run, folder.read_parameters(run)), xp)
     dtype = np.dtype(arguments["dtype"])
     show = unit_of(net)
     yield f"{run}: {arguments['rule']} on {arguments['arch']}, evaluated on {data.name}"
     for name in ("train", "test"):
         part = getattr(data, name)
-        error, loss = training.evaluate(net, params, part, np, dtype)
+        error, loss = training.evaluate(net, params, part, xp, dtype)
         yield f"{name:5} error {show(error)}   loss {loss:.4f}   ({len(part)} examples)"
     if not architectures.is_autoencoder(net):
-        errors = training.errors_by_class(net, params, data.test, np, dtype)
+        errors = training.errors_by_class(net, params, data.test, xp, dtype)
         shown = "   ".join(f"{c} {percent(e)}" for c, e in zip(data.classes, errors, strict=True))
         yield f"test error by class: {shown}"
 
@@ -61,12 +65,14 @@ def report(run, data_name):
 def main():
     args = parser().parse_args()
     try:
-        for line in report(args.run, args.data):
+        for line in report(args.run, args.data, args.backend):
             print(line, flush=True)
         return 0
     except (*ERRORS, OSError) as error:
         print(f"error: {reason(error)}", file=sys.stderr)
-        return 2
+    except MemoryError as error:
+        print(f"error: not enough memory ({reason(error)})", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

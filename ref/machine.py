@@ -4,6 +4,8 @@ import os
 import platform
 from pathlib import Path
 
+from .parallel import threads
+
 
 def processor():
     """The processor's name, "" where the system does not tell (Linux tells in /proc/cpuinfo)."""
@@ -17,11 +19,11 @@ def processor():
 
 
 def describe():
-    """{what: value} of the machine, and of the BLAS threads that this process may use."""
+    """{what: value} of the machine, and the threads that this process may use."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "machine": platform.machine(),
         "processor": processor(),
         "cpus": usable,
-        "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS"),
+        "threads": threads(),
     }

@@ -19,8 +19,18 @@ and what TensorFlow does. "kingma": ε_t = ε √(1 - β2ᵗ), which is Algorith
 
 from math import sqrt
 
-from .backend import get_xp
-from .parallel import in_blocks
+from .backend import Kernel, get_xp
+from .parallel import elementwise
+
+# For a device, the formulas above in one pass over memory. 1 - β comes in as a number of its own
+# (rest), computed in double precision: float32 would lose four digits of 1 - 0.9999.
+ADAM = Kernel(
+    "adam", "T g, T beta1, T rest1, T beta2, T rest2, T lr_t, T epsilon_t", "T theta, T m, T v", """
+    m = beta1 * m + rest1 * g;
+    v = beta2 * v + rest2 * g * g;
+    theta = theta - lr_t * m / (sqrt(v) + epsilon_t);
+    """)
+SGD = Kernel("sgd", "T g, T lr", "T theta", "theta = theta - lr * g;")
 
 
 def named(groups, symbols):
@@ -72,7 +82,10 @@ def adam(params, grads, state, *, lr, beta1, beta2, epsilon, epsilon_form="hat")
         t *= lr_t
         theta -= t
 
-    in_blocks(update, *_flat(params, grads, state["m"], state["v"]))
+    def fused(theta, g, m, v):
+        ADAM(g, beta1, 1 - beta1, beta2, 1 - beta2, lr_t, epsilon_t, theta, m, v)
+
+    elementwise(update, fused, *_flat(params, grads, state["m"], state["v"]))
 
 
 def sgd(params, grads, state, *, lr):
@@ -86,7 +99,10 @@ def sgd(params, grads, state, *, lr):
     def update(theta, g):
         theta -= lr * g
 
-    in_blocks(update, *_flat(params, grads))
+    def fused(theta, g):
+        SGD(g, lr, theta)
+
+    elementwise(update, fused, *_flat(params, grads))
 
 
 def _flat(params, *others):

@@ -95,13 +95,16 @@ def matmul(A, B):
     return C
 
 
-def in_blocks(update, *groups):
-    """Call update(*block) on matching pieces of each group of equally long flat arrays.
+def elementwise(update, fused, *groups):
+    """Change groups of equally long flat arrays in place, entry by entry.
 
-    `groups` are tuples of 1-D arrays; update changes its arguments in place, element by element.
-    The pieces have BLOCK elements, so that all passes of one update find their operands in the
-    cache. On a device: one call per group.
+    On a CPU by update(*block), in blocks of BLOCK elements, so that all passes of one update find
+    their operands in the cache. On a device by fused(*group), which calls a backend.Kernel.
     """
+    if groups and get_xp(groups[0][0]) is not np:
+        for group in groups:
+            fused(*group)
+        return
     pieces = [[array[i] for array in group] for group in groups
               for i in slices(group[0].size, BLOCK, group[0])]
     if sum(piece[0].size for piece in pieces) < 2 * BLOCK:  # not worth a second thread

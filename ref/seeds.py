@@ -15,10 +15,14 @@ PURPOSES = ("weights", "inverse", "feedback", "auxiliary", "noise", "order", "au
             "magnitude")
 
 
+def address(seed, purpose, *counter):
+    """The SeedSequence of `purpose` (one of PURPOSES) under `seed`, at `counter`."""
+    return SeedSequence(seed, spawn_key=(PURPOSES.index(purpose), *counter))
+
+
 def stream(seed, purpose, *counter):
     """The numpy Generator of `purpose` (one of PURPOSES) under `seed`, at `counter`."""
-    key = (PURPOSES.index(purpose), *counter)
-    return Generator(SFC64(SeedSequence(seed, spawn_key=key)))
+    return Generator(SFC64(address(seed, purpose, *counter)))
 
 
 def normal(rng, shape, dtype):

@@ -22,7 +22,7 @@ from tqdm import tqdm
 import data_prep.digits
 from data_prep.command import Parser, count, seed
 
-from . import __version__, architectures, checkpoint, folder, machine, rules, training
+from . import __version__, architectures, backend, checkpoint, folder, machine, rules, training
 from .augmentation import FLIPS, augment
 from .backend import BackendError, select, to_device, to_host
 from .data import DataFormatError, open_data
@@ -61,7 +61,11 @@ def parser():
     p.add_argument("--batch-size", type=count, help="default 100, or as in the hyperparameters")
     p.add_argument("--seed", type=seed, default=0, help="default %(default)s")
     p.add_argument("--dtype", choices=("float32", "float64"), default="float32")
-    p.add_argument("--backend", choices=("numpy", "cupy"), default="numpy")
+    p.add_argument("--backend", choices=("numpy", "cupy"), default="numpy",
+                   help="numpy, or cupy for a GPU (default %(default)s)")
+    p.add_argument("--device-noise", action="store_true",
+                   help="draw the noise that trains the inverses on the GPU: faster, but a run is "
+                        "then not the numpy run up to rounding")
     p.add_argument("--out", metavar="DIR", help="the run's folder (default: a new runs/out/...)")
     p.add_argument("--validation", type=int, default=0, metavar="N",
                    help="set N training examples apart and report their error too")
@@ -117,7 +121,7 @@ def commit():
     return described.stdout.strip()
 
 
-def versions():
+def versions(backend_name):
     """What a result depends on, for config.json."""
     return {
         "ref": __version__,
@@ -126,6 +130,7 @@ def versions():
         "numpy": np.__version__,
         "h5py": h5py.__version__,
         **machine.describe(),
+        **backend.versions(backend_name),
     }
 
 
@@ -151,6 +156,10 @@ def start(args):
     """Open the data, build the network, make the folder: a run at its beginning."""
     if args.rule is None:
         raise UsageError(f"--rule is missing; there are {', '.join(rules.NAMES)}")
+    if args.device_noise and not rules.has_inverses(rules.get(args.rule)):
+        raise UsageError(f"--device-noise: the rule {args.rule} has no noise")
+    if args.device_noise and args.backend == "numpy":
+        raise UsageError("--device-noise: only with --backend cupy, numpy has no device")
     select(args.backend)
     args.data = args.data or "digits"
     setting, source = resolve(args)
@@ -173,7 +182,7 @@ def start(args):
         "hyperparameters_from": source,
         "augmentation": {"crop_padding": crop, "flip": flip},
         "data": {"path": str(Path(data.path).resolve()), "name": data.name, "digest": data.digest},
-        "versions": versions(),
+        "versions": versions(args.backend),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     try:
@@ -189,7 +198,8 @@ def new_trainer(args, setting, net):
     """A trainer at its first step, its arrays on the backend's device."""
     initial = initial_parameters(net, training.initial_stream(args.seed), np.dtype(args.dtype))
     params = to_device(initial, select(args.backend))
-    return training.Trainer(net, rules.get(args.rule), params, setting, args.seed)
+    device_noise = getattr(args, "device_noise", False)  # runs before it was there have no such key
+    return training.Trainer(net, rules.get(args.rule), params, setting, args.seed, device_noise)
 
 
 def resume(args):
@@ -437,7 +447,7 @@ def reason(error):
     if isinstance(error, OSError) and error.strerror:
         name = f"{error.filename}: " if error.filename else ""
         return f"{name}{error.strerror}"
-    return str(error)
+    return backend.first_line(error)
 
 
 def carry_out(run):
@@ -460,8 +470,17 @@ def carry_out(run):
     except training.Diverged as error:
         print(f"error: epoch {run.epoch}: {error}", file=sys.stderr)
         return 1
-    except (OSError, DataFormatError) as error:
-        print(f"error: {reason(error)}; the last checkpoint in {run.out} is whole; "
+    except Exception as error:
+        if isinstance(error, MemoryError):
+            why = (f"not enough memory ({reason(error)}): free some, or start again with a smaller "
+                   "--batch-size or network")
+        elif backend.is_device_error(error):
+            why = f"the device failed ({reason(error)})"
+        elif isinstance(error, (OSError, DataFormatError)):
+            why = reason(error)
+        else:
+            raise
+        print(f"error: {why}; the last checkpoint in {run.out} is whole; "
               f"when this is put right, {again}", file=sys.stderr)
         return 1
     finally:
@@ -480,7 +499,7 @@ def main():
         print(f"error: {reason(error)}", file=sys.stderr)
         return 2
     except MemoryError as error:
-        print(f"error: not enough memory ({error}); try a smaller --batch-size or network",
+        print(f"error: not enough memory ({reason(error)}); try a smaller --batch-size or network",
               file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -8,11 +8,11 @@ import numpy as np
 
 from . import optim
 from .architectures import is_autoencoder
-from .backend import get_xp, to_host
+from .backend import device_normal, get_xp, to_host
 from .network import forward, glorot
 from .parallel import later
 from .rules import bp, has_inverses
-from .seeds import normal, stream
+from .seeds import address, normal, stream
 
 CHECK_EVERY = 50  # steps between looks at the running sums, each of which waits for the device
 EVALUATION_BATCH = 250
@@ -33,11 +33,13 @@ class Trainer:
               forward parameters and (with prefix "inverse_") the inverses lr, beta1, beta2,
               epsilon; optimizer and epsilon_form for both
     seed      of the noise: ε at step t is a function of the seed and t alone
+    device_noise  whether ε is drawn on the device: faster there, and other numbers
     t         steps taken so far
     """
 
-    def __init__(self, net, rule, params, setting, seed):
+    def __init__(self, net, rule, params, setting, seed, device_noise=False):
         self.net, self.rule, self.params, self.setting, self.seed = net, rule, params, setting, seed
+        self.device_noise = device_noise
         self.options = {key: setting[key] for key in rule.STEP_OPTIONS}
         self.t = 0
         self.ahead = {}  # {(t, N): the noise of a step to come}, drawn while this one is computed
@@ -77,17 +79,20 @@ class Trainer:
 
     def noise(self, N, xp, dtype):
         """{l: ε_l ~ N(0, σ²), (N, *shape_l)} for every activity that an inverse reconstructs."""
+        shapes = {l - 1: (N, *self.net.shape(l - 1)) for l in sorted(self.net.g_map)}
+        if self.device_noise:
+            draw = device_normal(address(self.seed, "noise", self.t))
+            return {l: self.setting["sigma"] * draw(shape, dtype) for l, shape in shapes.items()}
         drawn = self.ahead.pop((self.t, N), None)
-        eps = drawn() if drawn else self._draw(self.t, N, dtype)
-        self.ahead = {(self.t + 1, N): later(self._draw, self.t + 1, N, dtype)}
+        eps = drawn() if drawn else self._draw(self.t, shapes, dtype)
+        self.ahead = {(self.t + 1, N): later(self._draw, self.t + 1, shapes, dtype)}
         return {l: xp.asarray(e) for l, e in eps.items()}
 
-    def _draw(self, t, N, dtype):
+    def _draw(self, t, shapes, dtype):
         """The noise of step t, on the host."""
         rng = stream(self.seed, "noise", t)
         sigma = dtype.type(self.setting["sigma"])
-        return {l - 1: sigma * normal(rng, (N, *self.net.shape(l - 1)), dtype)
-                for l in sorted(self.net.g_map)}
+        return {l: sigma * normal(rng, shape, dtype) for l, shape in shapes.items()}
 
     def _draw_magnitudes(self, xp):
         """New B for this step, as rule sign-symmetry asks for them."""
@@ -201,9 +206,11 @@ def check_finite(trainer, total, x=None):
 
     x  a batch whose activities tell the layer where the parameters are all finite
     """
+    if np.isfinite(float(sum(total.values()))):  # one number from the device
+        return
     bad = [name for name, value in total.items() if not np.isfinite(float(value))]
     if not bad:
-        return
+        return  # each is finite, their sum is not: the next look will tell
     where = ", ".join(bad)
     h = {} if x is None else forward(trainer.net, trainer.params, x)[0]
     for l in range(1, trainer.net.L + 1):

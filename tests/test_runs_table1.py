@@ -51,7 +51,7 @@ def test_rows_seeds_and_going_on(table1):
     config = json.loads((OUT / names[3] / "config.json").read_text())
     assert config["arguments"]["seed"] == 3
     assert config["hyperparameters"]["schedule"] == "alternating"
-    assert config["versions"]["blas_threads"] == "1"
+    assert config["versions"]["threads"] == 1
 
     found = table()
     assert found.keys() == {"bp", "dtp-alternating"}

@@ -62,7 +62,7 @@ class Convolution:
 
     def _blocks(self, x):
         """Slices of the batch whose patches fit into a few caches."""
-        each_needs = prod(self.patches.out_size) * self.patches.size * x.itemsize
+        each_needs = prod(self.patches.out_size) * self.patches.size * x.dtype.itemsize
         return slices(len(x), BLOCK // each_needs, x)
 
     def _rows(self, x):

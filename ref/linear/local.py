@@ -67,7 +67,7 @@ class LocallyConnected:
     def _blocks(self, x):
         """Slices (of rows, of columns) of positions whose patches of x fit into a cache."""
         H, W = self.patches.out_size
-        columns = CACHE // (len(x) * self.patches.size * x.itemsize)
+        columns = CACHE // (len(x) * self.patches.size * x.dtype.itemsize)
         return [(i, j) for i in slices(H, columns // W, x) for j in slices(W, columns, x)]
 
     def _products(self, x, product):

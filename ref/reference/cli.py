@@ -18,6 +18,7 @@ import numpy as np
 from data_prep.command import Parser, count, new_file, seed
 
 from .. import architectures, options, rules, train, training
+from ..backend import select, to_device, to_host
 from ..data import open_data
 from ..network import initial_parameters
 from ..seeds import stream
@@ -57,6 +58,8 @@ def parser():
     w.add_argument("--seed", type=seed, default=0, help="default %(default)s")
     w.add_argument("--dtype", choices=("float32", "float64"), default="float64",
                    help="default %(default)s")
+    w.add_argument("--backend", choices=("numpy", "cupy"), default="numpy",
+                   help="what computes them: numpy, or cupy for a GPU (default %(default)s)")
     add_limit(w)
     options.add_setting_arguments(w)
 
@@ -87,9 +90,10 @@ def add_limit(p):
 
 def write(args):
     """Train for args.steps and write every quantity. Raises one of train.ERRORS, FileError."""
+    xp = select(args.backend)
     setting = resolve(args)
     dtype = np.dtype(args.dtype)
-    net, batches = inputs(args, setting, dtype)
+    net, batches = inputs(args, setting, xp, dtype)
     rule = rules.get(args.rule)
     phases = {t: default_phase(args.rule, setting, t) for t in range(1, args.steps + 1)}
     content = Content(args.rule, args.arch, setting, net, phases)
@@ -98,17 +102,20 @@ def write(args):
         raise options.UsageError(
             f"{args.steps} steps of {args.arch} take {size:.3g} GiB, the limit is {args.limit:g}: "
             "fewer --steps, or a larger --limit")
-    params = initial_parameters(net, training.initial_stream(args.seed), dtype)
-    content.arrays = {f"init/{name}": array.copy() for name, array in flat(params).items()}
+    initial = initial_parameters(net, training.initial_stream(args.seed), dtype)
+    content.arrays = {f"init/{name}": array.copy() for name, array in flat(initial).items()}
+    params = to_device(initial, xp)
     drawn_anew = [f"B_{l}" for l in net.b_map] if quantities.drawn_anew(setting) else []
     trainer = training.Trainer(net, rule, params, setting, args.seed)
     for (t, phase), (x, y) in zip(phases.items(), batches, strict=False):
         with np.errstate(all="ignore"):  # told below
             out = trainer.step(x, y, phase)
-        content.arrays |= {f"step_{t}/x": x, f"step_{t}/y": y} | outputs(t, out, params)
-        content.arrays |= {f"step_{t}/{name}": flat(params)[name].copy() for name in drawn_anew}
+        content.arrays |= {f"step_{t}/x": to_host(x), f"step_{t}/y": to_host(y)}
+        content.arrays |= outputs(t, out, params)
+        content.arrays |= {f"step_{t}/{name}": to_host(flat(params)[name]).copy()
+                           for name in drawn_anew}
         if phase != "forward":
-            eps = trainer.noise(len(x), np, dtype)  # that of the step just taken
+            eps = trainer.noise(len(x), np, dtype)  # that of the step just taken, from the host
             content.arrays |= {f"step_{t}/eps_{l}": e for l, e in eps.items()}
     for name, array in content.arrays.items():
         if not np.isfinite(array).all():
@@ -117,7 +124,7 @@ def write(args):
     return content
 
 
-def inputs(args, setting, dtype):
+def inputs(args, setting, xp, dtype):
     """(the network extended by the rule, batches (x, y)): of --data, or random ones."""
     if args.data is not None:
         data = open_data(train.find_data(args.data))
@@ -133,7 +140,7 @@ def inputs(args, setting, dtype):
         rule = rules.get(args.rule)
         net = rule.extend(net, **{key: setting[key] for key in rule.BUILD_OPTIONS})
         found = random_batches(net, args)
-    return net, (training.batch_of(net, *batch, np, dtype) for batch in found)
+    return net, (training.batch_of(net, *batch, xp, dtype) for batch in found)
 
 
 def without_end(data, args):

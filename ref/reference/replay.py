@@ -3,6 +3,7 @@
 import numpy as np
 
 from .. import rules
+from ..backend import to_device, to_host
 from ..training import Trainer
 from . import quantities
 
@@ -12,11 +13,11 @@ def missing(content):
     return [q.name for q in content.quantities if q.is_input and q.name not in content.arrays]
 
 
-def replay(content, dtype=np.float64, setting=(), quiet=False):
-    """{name: array} of every quantity, computed by the steps that training takes.
+def replay(content, dtype=np.float64, setting=(), quiet=False, xp=np):
+    """{name: NumPy array} of every quantity, computed by the steps that training takes.
 
     Starts from the file's own initial parameters; each further step from our own parameters.
-    setting  options to change;  quiet  without the noise
+    setting  options to change;  quiet  without the noise;  xp  the module to compute with
     """
     arrays = {q.name: content.arrays[q.name].astype(dtype)
               for q in content.quantities if q.is_input}
@@ -27,20 +28,20 @@ def replay(content, dtype=np.float64, setting=(), quiet=False):
     if B_of_step:  # the file's, in place of those that the trainer would draw
         setting["magnitude"] = "fixed"
         initial |= {f"B_{l}": np.empty(m.weight_shape, dtype) for l, m in content.net.b_map.items()}
-    params = quantities.by_layer(content.net, initial)
+    params = to_device(quantities.by_layer(content.net, initial), xp)
     trainer = Trainer(content.net, rules.get(content.rule), params, setting, seed=0)
     ours = dict(arrays)
     with np.errstate(all="ignore"):  # what overflows here is reported as a difference
         for t, phase in content.phases.items():
-            x, y = arrays[f"step_{t}/x"], arrays[f"step_{t}/y"]
+            x, y = (xp.asarray(arrays[f"step_{t}/{name}"]) for name in "xy")
             eps = {l: arrays[f"step_{t}/eps_{l}"] for l in range(1, content.net.L)
                    if f"step_{t}/eps_{l}" in arrays}
             if quiet:
                 eps = {l: np.zeros_like(e) for l, e in eps.items()}
             if B_of_step:
                 for l, B in params["B"].items():
-                    B[...] = arrays[f"step_{t}/B_{l}"]
-            out = trainer.step(x, y, phase, eps)
+                    B[...] = xp.asarray(arrays[f"step_{t}/B_{l}"])
+            out = trainer.step(x, y, phase, to_device(eps, xp))
             ours |= outputs(t, out, params)
     return ours
 
@@ -53,4 +54,4 @@ def outputs(t, out, params):
     found = {f"step_{t}/{name}": array
              for name, array in (quantities.flat(nested) | single).items()}
     found |= {f"step_{t}/after/{name}": array for name, array in after.items()}
-    return {name: np.array(array) for name, array in found.items()}
+    return {name: np.array(to_host(array)) for name, array in found.items()}

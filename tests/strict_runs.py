@@ -1,0 +1,135 @@
+"""What is run with the stand-in for CuPy: all that ref does with arrays, on tiny networks.
+
+tests/test_strict.py looks at the results, tests/test_cupy_signatures.py at the calls.
+"""
+
+import sys
+from contextlib import contextmanager
+
+import pytest
+import strict_xp
+from write_reference import FOLDER
+
+import ref.evaluate
+import ref.train
+from ref import optim, rules, training
+from ref.backend import to_device, to_host
+from ref.reference import cli, read
+from ref.reference.replay import replay
+
+KERNELS = (optim.ADAM, optim.SGD)
+REFERENCES = sorted(path.stem for path in FOLDER.glob("*.h5"))
+
+
+def within_step(function):
+    """The function, in which nothing may wait for the device."""
+
+    def marked(*args, **kwargs):
+        with strict_xp.step():
+            return function(*args, **kwargs)
+
+    return marked
+
+
+@contextmanager
+def strict():
+    """In here --backend cupy is the stand-in, and it is marked where a step begins and ends."""
+    strict_xp.syncs.clear()
+    strict_xp.uploads.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ref.backend.cupy", strict_xp)
+        for owner, name in ((training.Trainer, "step"), (training.Tally, "add"),
+                            (training, "batch_of"), (training, "error_sum")):
+            patch.setattr(owner, name, within_step(getattr(owner, name)))
+        forget_kernels()
+        try:
+            yield strict_xp
+        finally:
+            forget_kernels()
+
+
+def forget_kernels():
+    """Those compiled by another module than the one that is there now."""
+    for kernel in KERNELS:
+        kernel.__dict__.pop("compiled", None)
+
+
+def on_host(tree):
+    """Nested dicts of device arrays -> of NumPy arrays."""
+    if isinstance(tree, dict):
+        return {key: on_host(value) for key, value in tree.items()}
+    return to_host(tree)
+
+
+def rule_step(case):
+    """What the rule of a checks.Case computes on the stand-in."""
+    moved = {key: to_device(getattr(case, key), strict_xp) for key in ("params", "x", "y", "eps")}
+    with strict_xp.step():
+        out = case._replace(**moved).step()
+    return on_host(out)
+
+
+def replayed(name, xp):
+    """{name: array} of a reference file, recomputed: every rule and layer, with the optimiser."""
+    return replay(read.read(FOLDER / f"{name}.h5"), xp=xp)
+
+
+ARCHITECTURES = {
+    "dense": "dense 6, dense 5, softmax 10",
+    "local": "local 3x3x2/2, local 3x3x2/2, softmax 10",
+    "conv": "conv 3x3x2/2, conv 3x3x2/2, softmax 10",
+    "autoencoder": "dense 6, reconstruction",
+}
+TRAINING = {  # name: arguments of ref.train
+    "bp": ["bp", "--crop-padding", 2, "--flip", "horizontal"],
+    "fa": ["fa", "--validation", 40, "--angles"],
+    "dfa": ["dfa", "--optimizer", "sgd", "--lr", 0.01],
+    "sign-symmetry": ["sign-symmetry", "--magnitude", "batch", "--arch", "local"],
+    "tp": ["tp", "--arch", "local", "--schedule", "alternating", "--optimizer", "sgd",
+           "--lr", 0.01, "--inverse-lr", 0.01],
+    "dtp": ["dtp", "--arch", "conv", "--order", "inverse-first", "--epsilon-form", "kingma"],
+    "sdtp": ["sdtp", "--arch", "conv", "--inverse", "wide", "--angles"],
+    "sdtp-dense-inverse": ["sdtp", "--arch", "local", "--inverse", "dense"],
+    "ao-sdtp": ["ao-sdtp", "--arch", "local", "--aux", 7],
+    "hybrid": ["hybrid", "--schedule", "alternating"],
+    "autoencoder": ["dtp", "--arch", "autoencoder"],
+}
+assert {given[0] for given in TRAINING.values()} == set(rules.NAMES)
+
+
+def training_arguments(name, data, *more):
+    """The command line of a run of a few steps, in float64."""
+    rule, *given = TRAINING[name]
+    if "--arch" not in given:
+        given += ["--arch", "dense"]
+    given[given.index("--arch") + 1] = ARCHITECTURES[given[given.index("--arch") + 1]]
+    return [str(a) for a in ("--rule", rule, "--data", data, "--epochs", 2, "--batch-size", 60,
+                             "--dtype", "float64", *given, *more)]
+
+
+def command(main, *arguments):
+    """main() of ref.train or ref.evaluate with these arguments; its exit status."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["test", *map(str, arguments)])
+        patch.setattr("ref.train.commit", lambda: "test")
+        return main()
+
+
+def everything(data, folder, cases):
+    """All of it, for its calls: rules on every kind of layer, optimisers, loader, evaluation."""
+    with strict():
+        for case in cases:
+            rule_step(case)
+        for name in REFERENCES:
+            replayed(name, strict_xp)
+        for name in TRAINING:
+            out = folder / name
+            assert command(ref.train.main, *training_arguments(
+                name, data, "--backend", "cupy", "--out", out)) == 0
+        assert command(ref.train.main, *training_arguments(
+            "sdtp", data, "--backend", "cupy", "--device-noise", "--dtype", "float32",
+            "--out", folder / "noise")) == 0
+        assert command(ref.train.main, "--resume", folder / "bp", "--epochs", 3) == 0
+        assert command(ref.evaluate.main, folder / "bp", "--backend", "cupy") == 0
+        assert cli.main(["write", str(folder / "out.h5"), "--rule", "ao-sdtp", "--arch",
+                         "dense 8, softmax 4", "--in-shape", "4x4x1", "--backend", "cupy"]) == 0
