@@ -1,51 +1,86 @@
 """Time training steps: python -m runs.bench --arch mnist-fc --rule bp --against torch
 
-Ours and PyTorch's run alternately, in turns of a few steps each so that one library's idle
-threads do not spin beside the other's work; the ratio is the median over turns.
+For each pair of a network and a rule: the time of a step, how it compares with the floor that the
+machine's own speed sets (runs/floor.py), and with PyTorch's. Sides run alternately, in turns of a
+few steps each, so that a slow minute of the machine meets all of them; ratios are medians over
+turns. Each pair has a process of its own, for its peak memory.
 """
 
 import argparse
 import json
+import multiprocessing
+import os
 import resource
 import statistics
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
 from data_prep.command import Parser, count
-from ref import architectures, rules, training
+from ref import architectures, machine, rules, training
 from ref import train as ref_train
 from ref.network import initial_parameters
+from ref.reference.cli import in_shape
+
+from . import floor
 
 TURN, WARM_UP = 20, 5  # steps
 MIB = 1 << 20
+SAME_UPDATE = 1e-3  # of the largest change of an array: float32 rounding through a step
+
+
+def names(text):
+    """An argparse type: a comma-separated list."""
+    return text.split(",")
 
 
 def parser():
     p = Parser(prog="python -m runs.bench", description=__doc__.split(":")[0])
-    p.add_argument("--arch", default="mnist-fc")
-    p.add_argument("--rule", default="bp", choices=rules.NAMES)
-    p.add_argument("--batch-size", type=count, default=128)
+    p.add_argument("--arch", type=architecture_list, default=["mnist-fc"], metavar="ARCH,...",
+                   help="networks of Table 3, or one network's layers (default mnist-fc)")
+    p.add_argument("--in-shape", type=in_shape, default=(28, 28, 1), metavar="HxWxC",
+                   help="of images, for a network given by its layers (default 28x28x1)")
+    p.add_argument("--rule", type=names, default=["bp"], metavar="RULE,...", help="default bp")
+    p.add_argument("--batch-size", type=count, default=128, help="default %(default)s")
+    p.add_argument("--threads", type=count, help="default: one for each CPU")
     p.add_argument("--turns", type=count, default=12, help="turns of each side")
-    p.add_argument("--steps", type=count, default=TURN, help="steps in a turn")
+    p.add_argument("--steps", type=count, default=TURN, help="steps in a turn, at most")
+    p.add_argument("--seconds", type=float, default=1.0, help="of a turn, at most (but one step)")
     p.add_argument("--warm-up", type=ref_train.whole, default=WARM_UP,
-                   help="steps before each turn that are not timed")
+                   help="steps before each turn that are not timed, at most")
     p.add_argument("--against", choices=("torch",), help="time PyTorch eager too")
-    p.add_argument("--json", metavar="OUT", type=argparse.FileType("w"))
+    p.add_argument("--json", metavar="OUT", type=argparse.FileType("w"),
+                   help="write the results, with the machine and versions")
     return p
 
 
-def setup(args):
-    """(our trainer, images, labels): the same network, rule and batch for both sides."""
-    given = ref_train.parser().parse_args(["--rule", args.rule, "--arch", args.arch])
+def architecture_list(text):
+    """An argparse type: names of networks, or the layers of one."""
+    parts = text.split(",")
+    return parts if all(part in architectures.NAMED for part in parts) else [text]
+
+
+def build(arch, shape=(28, 28, 1)):
+    """The network; `shape` is for one given by its layers.
+
+    Raises ArchitectureError.
+    """
+    return architectures.build(arch, None if arch in architectures.NAMED else shape)
+
+
+def setup(arch, rule_name, batch_size, shape=(28, 28, 1), **changes):
+    """(our trainer, images, labels): the same network, rule and batch for all sides."""
+    given = ref_train.parser().parse_args(["--rule", rule_name, "--arch", arch])
     setting, _ = ref_train.resolve(given)
-    rule = rules.get(args.rule)
-    net = rule.extend(architectures.build(args.arch), **{k: setting[k] for k in rule.BUILD_OPTIONS})
+    setting |= changes
+    rule = rules.get(rule_name)
+    net = rule.extend(build(arch, shape), **{k: setting[k] for k in rule.BUILD_OPTIONS})
     params = initial_parameters(net, training.initial_stream(0), np.float32)
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (args.batch_size, *net.shape(0)), dtype=np.uint8)
-    labels = rng.integers(0, net.shape(net.L)[0], args.batch_size)
+    images = rng.integers(0, 256, (batch_size, *net.shape(0)), dtype=np.uint8)
+    labels = rng.integers(0, net.shape(net.L)[0], batch_size)
     return training.Trainer(net, rule, params, setting, seed=0), images, labels
 
 
@@ -58,25 +93,58 @@ def our_step(trainer, images, labels):
 
 
 def their_step(trainer, rule_name, images, labels):
+    """The same step in PyTorch, and the object that holds its parameters."""
     import torch
 
     from . import bench_torch
 
-    step = bench_torch.Step(trainer.net, rule_name, trainer.params, trainer.setting)
+    side = bench_torch.Step(trainer.net, rule_name, trainer.params, trainer.setting)
     x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
     y = torch.from_numpy(labels)
-    return lambda: step(x, y)
+    return lambda: side(x, y), side
 
 
-def turn(step, steps, warm_up):
+def use_threads(n):
+    """Hold this process to n threads (None: as many as it finds)."""
+    if n is not None:
+        os.environ["OPENBLAS_NUM_THREADS"] = str(n)  # parallel.threads looks it up
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(floor.threads())
+
+
+def check_same_update(arch, rule_name, args):
+    """Largest difference of a parameter after one step here and in PyTorch, over its change.
+
+    Without noise, which each side draws for itself, and with PyTorch's place for Adam's epsilon, a
+    large one, because it keeps Adam from magnifying rounding.
+    """
+    from . import bench_torch
+
+    like_torch = {"epsilon_form": "kingma", "epsilon": 1e-3, "inverse_epsilon": 1e-3, "sigma": 0.0}
+    trainer, images, labels = setup(
+        arch, rule_name, args.batch_size, args.in_shape, **like_torch)
+    step, side = their_step(trainer, rule_name, images, labels)
+    before = {s: {l: p.copy() for l, p in trainer.params[s].items()} for s in "WV"}
+    our_step(trainer, images, labels)()
+    step()
+    worst = 0
+    for s, maps, theirs in (("W", trainer.net.map, side.W), ("V", trainer.net.g_map, side.V)):
+        for l, m in maps.items():
+            ours = bench_torch.weight(m, trainer.params[s][l])
+            change = ours - bench_torch.weight(m, before[s][l])
+            difference = (ours - theirs[l].detach()).abs().max()
+            worst = max(worst, float(difference / change.abs().max()))
+    return worst
+
+
+def turn(step, args):
     """Median seconds of a step in one turn."""
-    for _ in range(warm_up):
-        step()
-    times = []
-    for _ in range(steps):
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
+    for most, times in ((args.warm_up, []), (args.steps, [])):
+        end = time.perf_counter() + args.seconds
+        while len(times) < most and (not times or time.perf_counter() < end):
+            start = time.perf_counter()
+            step()
+            times.append(time.perf_counter() - start)
     return statistics.median(times)
 
 
@@ -91,35 +159,119 @@ def state_bytes(trainer):
     return fixed + sum(4 * p.nbytes for g in trainer.trained.values() for p in g.values())
 
 
+def measure(arch, rule_name, args):
+    """The results of one pair, {name: value}, in a process of its own."""
+    use_threads(args.threads)
+    trainer, images, labels = setup(arch, rule_name, args.batch_size, args.in_shape)
+    ours = our_step(trainer, images, labels)
+    ours()
+    used = peak_memory()  # of our side alone, before PyTorch is loaded
+    work = floor.products(trainer, *training.batch_of(trainer.net, images, labels, np,
+                                                      np.dtype(np.float32)))
+    sides = {"ref": ours}
+    if args.against == "torch":
+        sides["torch"], _ = their_step(trainer, rule_name, images, labels)
+        use_threads(args.threads)
+    times = {name: [] for name in sides}
+    floors, peaks, bandwidths = [], [], []
+    for _ in range(args.turns):
+        peaks.append(floor.peak())
+        bandwidths.append(floor.bandwidth())
+        floors.append(work / peaks[-1] + floor.optimiser_bytes(trainer) / bandwidths[-1])
+        for name, step in sides.items():
+            times[name].append(turn(step, args))
+    step_time = statistics.median(times["ref"])
+    result = {
+        "arch": arch, "rule": rule_name, "batch_size": args.batch_size,
+        "threads": floor.threads(),
+        **{f"{name}_ms": 1e3 * statistics.median(turns) for name, turns in times.items()},
+        "ref_ms_lowest": 1e3 * min(times["ref"]), "ref_ms_highest": 1e3 * max(times["ref"]),
+        "examples_per_second": args.batch_size / step_time,
+        "GFLOP": work / 1e9, "GFLOP_per_second": work / step_time / 1e9,
+        "peak_GFLOP_per_second": statistics.median(peaks) / 1e9,
+        "bandwidth_GB_per_second": statistics.median(bandwidths) / 1e9,
+        "floor_ms": 1e3 * statistics.median(floors),
+        **ratio("floor_ratio", times["ref"], floors),
+        "memory_MiB": used / MIB, "state_MiB": state_bytes(trainer) / MIB,
+    }
+    if args.against:
+        result |= ratio("ratio", times["ref"], times["torch"])
+    return result
+
+
+def ratio(name, ours, theirs):
+    """Median, lowest and highest of the ratios of each turn."""
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return {name: statistics.median(ratios), f"{name}_lowest": min(ratios),
+            f"{name}_highest": max(ratios)}
+
+
+def lines(r):
+    """What a person reads of one pair."""
+    yield (f"{r['rule']} on {r['arch']}, batch {r['batch_size']}, {r['threads']} threads: "
+           f"{r['ref_ms']:.2f} ms a step ({r['ref_ms_lowest']:.2f} to {r['ref_ms_highest']:.2f}), "
+           f"{r['examples_per_second']:,.0f} examples/s")
+    yield (f"  {r['GFLOP']:.2f} GFLOP of matrix products at {r['GFLOP_per_second']:.0f} GFLOP/s; "
+           f"this machine: {r['peak_GFLOP_per_second']:.0f} GFLOP/s, "
+           f"{r['bandwidth_GB_per_second']:.0f} GB/s")
+    yield (f"  floor {r['floor_ms']:.2f} ms, {r['floor_ratio']:.2f} times that "
+           f"({r['floor_ratio_lowest']:.2f} to {r['floor_ratio_highest']:.2f})")
+    if "torch_ms" in r:
+        yield (f"  PyTorch {r['torch_ms']:.2f} ms, ratio {r['ratio']:.2f} "
+               f"({r['ratio_lowest']:.2f} to {r['ratio_highest']:.2f}); "
+               f"one update agrees to {r['update_difference']:.0e}")
+    yield (f"  peak memory {r['memory_MiB']:.0f} MiB, of which parameters, gradients and moments "
+           f"{r['state_MiB']:.0f} MiB")
+
+
+def alone(work, *arguments):
+    """work(*arguments) in a new process."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(work, *arguments).result()
+
+
+def check(args):
+    """Raises UsageError or ArchitectureError for what can't be timed, before anything is."""
+    for rule in args.rule:
+        if rule not in rules.NAMES:
+            raise ref_train.UsageError(f"--rule {rule}: none of {', '.join(rules.NAMES)}")
+    if args.against:
+        try:
+            from . import bench_torch
+        except ImportError:
+            raise ref_train.UsageError(
+                "--against torch needs PyTorch: pip install -e \".[compare]\"") from None
+        for rule in set(args.rule) - set(bench_torch.RULES):
+            raise ref_train.UsageError(f"--against torch: runs/bench_torch.py has no {rule}")
+    for arch in args.arch:
+        build(arch, args.in_shape)
+
+
 def main():
     args = parser().parse_args()
+    out, args.json = args.json, None  # an open file can't go to another process
     try:
-        trainer, images, labels = setup(args)
+        check(args)
+        results = []
+        for arch in args.arch:
+            for rule in args.rule:
+                difference = (alone(check_same_update, arch, rule, args)
+                              if args.against else 0)
+                if not difference < SAME_UPDATE:
+                    print(f"error: {rule} on {arch}: the updates here and in PyTorch differ by "
+                          f"{difference:.0e} of their size", file=sys.stderr)
+                    return 1
+                results.append(alone(measure, arch, rule, args))
+                if args.against:
+                    results[-1]["update_difference"] = difference
+                print("\n".join(lines(results[-1])), flush=True)
     except ref_train.ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    sides = {"ref": our_step(trainer, images, labels)}
-    if args.against == "torch":
-        sides["torch"] = their_step(trainer, args.rule, images, labels)
-    times = {name: [] for name in sides}
-    for _ in range(args.turns):
-        for name, step in sides.items():
-            times[name].append(turn(step, args.steps, args.warm_up))
-    result = {"arch": args.arch, "rule": args.rule, "batch_size": args.batch_size}
-    for name, turns in times.items():
-        result[f"{name}_ms"] = 1e3 * statistics.median(turns)
-    line = ", ".join(f"{name} {result[f'{name}_ms']:.2f} ms" for name in sides)
-    if args.against:
-        ratios = [a / b for a, b in zip(times["ref"], times["torch"], strict=True)]
-        result["ratio"] = statistics.median(ratios)
-        line += f", ratio {result['ratio']:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    peak, needed = peak_memory(), state_bytes(trainer)
-    result |= {"peak_MiB": peak / MIB, "state_MiB": needed / MIB}
-    line += f"; peak memory {peak / MIB:.0f} MiB, of which parameters, gradients and moments "
-    line += f"{needed / MIB:.0f} MiB"
-    print(f"{args.rule} on {args.arch}, batch {args.batch_size}: {line}")
-    if args.json:
-        json.dump(result, args.json)
+    if out:
+        json.dump({"command": " ".join(sys.argv[1:]), "commit": ref_train.commit(),
+                   "date": time.strftime("%Y-%m-%d %H:%M"), "machine": machine.describe(),
+                   "numpy": np.__version__, "results": results}, out, indent=1)
     return 0
 
 

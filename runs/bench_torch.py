@@ -72,6 +72,7 @@ class Conv(_Windows):
         return torch.nn.grad.conv2d_weight(F.pad(x, self.pad), shape, y, stride=self.stride)
 
 
+RULES = ("bp", "fa", "dfa", "dtp", "sdtp", "ao-sdtp")
 MAPS = {"dense": Dense, "local": Local, "conv": Conv}
 
 
