@@ -5,7 +5,9 @@ for the cell today, on all of the training data. Any other is a variant, named w
 """
 
 import hashlib
+import itertools
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,7 +152,8 @@ def same_run(a, b):
 def collect(record, results, called=None):
     """Copy a run's small files to results/<name>, and say so in a line.
 
-    What is recorded there already stays if it is of as many epochs or more.
+    Another run recorded there stays if it has as many epochs or more; one with other
+    hyperparameters, such as the defaults of an earlier day, is given the name that it has today.
     """
     place = Path(results) / (called or name(record))
     if not record.rows and not record.diverged:
@@ -158,6 +161,9 @@ def collect(record, results, called=None):
     try:
         there = read(place)
     except folder.FolderError:
+        there = None
+    if there and not called and name(there) != place.name:
+        os.rename(place, free(place.with_name(name(there))))
         there = None
     if there and not same_run(there, record) and there.epochs >= record.epochs or (
             there and there.epochs > record.epochs):
@@ -171,6 +177,14 @@ def collect(record, results, called=None):
     folder.write_config(place, record.config)
     best = f", best test error {record.best()['test_error']:.4g}" if record.rows else ""
     return f"{place}: {record.epochs} epochs{best}" + (record.diverged and ", diverged")
+
+
+def free(path):
+    """The folder, or one with a number behind its name where that holds another run."""
+    for number in itertools.count(2):
+        if not (path / "config.json").exists():
+            return path
+        path = path.with_name(f"{path.name.removesuffix(f'-{number - 1}')}-{number}")
 
 
 def cells(found):

@@ -5,7 +5,6 @@ that were stopped, and takes in folders below --work that ref.train was given by
 recorded in --out with the table (CSV, JSON) and a picture of all curves.
 """
 
-import itertools
 import sys
 
 from data_prep.command import count
@@ -64,7 +63,7 @@ def job_of(column, data_name, row, seed, args, known=()):
     mine = [r for r in known if r.what == wanted and r.seed == seed and not records.differences(r)
             and (r.epochs >= args.epochs or can_go_on(r))]
     place = (max(mine, key=lambda r: r.epochs).path if mine else
-             free(args.work / records.name_of(*wanted, seed)))
+             records.free(args.work / records.name_of(*wanted, seed)))
     return jobs.Job(place, tuple(line), args.epochs)
 
 
@@ -72,14 +71,6 @@ def can_go_on(record):
     """Whether ref.train can resume the run: only the small files of a recorded one are kept."""
     kept = (checkpoint.NAME, checkpoint.PREVIOUS, records.DIVERGED)
     return not record.rows or any((record.path / name).exists() for name in kept)
-
-
-def free(path):
-    """The folder, or one with a number behind its name where that holds another run."""
-    for number in itertools.count(2):
-        if not (path / "config.json").exists():
-            return path
-        path = path.with_name(f"{path.name.removesuffix(f'-{number - 1}')}-{number}")
 
 
 def train_rows(column, data_name, rows, args):

@@ -181,6 +181,19 @@ def test_collect(collect, here):
     assert collect("a", "--name", "mine").status == 0 and recorded("mine") == [5, 4, 2]
 
 
+def test_defaults_of_an_earlier_day(collect, here):
+    """A recorded run that is a variant by now makes room for today's, however short."""
+    make(here / "results" / "mnist-fc_fa", "fa", test=[5, 4, 3], lr=0.5)
+    for k in range(2):
+        make(here / f"new{k}", "fa", test=[2, 1][:k + 1])
+        assert collect(f"new{k}").status == 0
+        assert recorded("mnist-fc_fa") == [2, 1][:k + 1]
+    assert recorded("mnist-fc_fa-lr0.5") == [5, 4, 3]
+    make(here / "named", "fa", test=[7], lr=0.25)
+    assert collect("named", "--name", "mnist-fc_fa").status == 0
+    assert recorded("mnist-fc_fa") == [2, 1]
+
+
 def test_nothing_to_collect(collect, here, command):
     make(here / "new", test=[])
     assert "nothing to record" in collect("new").out and not Path("results").exists()
