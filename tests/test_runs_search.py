@@ -138,12 +138,12 @@ def test_interrupted(run, monkeypatch, here):
                 raise KeyboardInterrupt
             return outcome
 
-    monkeypatch.setattr(jobs, "Process", Process)
-    result = run("--jobs", 1)
+    with monkeypatch.context() as m:
+        m.setattr(jobs, "Process", Process)
+        result = run("--jobs", 1)
     assert (result.status, result.err.count("\n")) == (130, 1) and "goes on" in result.err
     assert [row["state"] for row in rows("configs.csv")] == ["stopped", "stopped", "missing",
                                                              "missing"]
-    monkeypatch.undo()
     assert run().status == 0
     assert [row["state"] for row in rows("configs.csv")] == ["done"] * 4
 
