@@ -25,17 +25,24 @@ def numbers(text):
     return list(dict.fromkeys(int(part) for part in parts))
 
 
+def directory(text):
+    """An argparse type: the path of a folder, there or not yet."""
+    if Path(text).exists() and not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a file: name a folder")
+    return Path(text)
+
+
 def parser(module, doc):
     """A Parser with --out, described by the first paragraph of the module's docstring."""
     p = Parser(prog=f"python -m {module}", description=doc.split("\n\n")[0])
-    p.add_argument("--out", type=Path, default=Path("runs/results"), metavar="DIR",
+    p.add_argument("--out", type=directory, default=Path("runs/results"), metavar="DIR",
                    help="what is recorded: CSV, PNG, JSON (default %(default)s)")
     return p
 
 
 def add_training_options(p):
     """Options of the commands that train."""
-    p.add_argument("--work", type=Path, default=Path("runs/out"), metavar="DIR",
+    p.add_argument("--work", type=directory, default=Path("runs/out"), metavar="DIR",
                    help="folders of the runs, with checkpoints (default %(default)s)")
     p.add_argument("--jobs", type=count, default=1,
                    help="processes at a time, one BLAS thread each (default %(default)s)")

@@ -202,6 +202,7 @@ def test_without_matplotlib(table1, monkeypatch):
     (["--epochs", "0"], ["--epochs"]), (["--jobs", "0"], ["--jobs"]), (["--net", "x"], ["--net"]),
     (["--data", "nothere"], ["nothere"]), (["--data", "bad.h5"], ["bad.h5"]),
     (["--data", "wide.h5"], ["wide.h5", "8x9x1"]),
+    (["--out", "bad.h5"], ["--out", "bad.h5"]), (["--work", "bad.h5"], ["--work", "bad.h5"]),
 ])
 def test_bad_input(command, here, tiny, arguments, names):
     Path("bad.h5").write_bytes(b"not HDF5")
