@@ -28,9 +28,9 @@ def pyplot():
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
     plt.rcParams.update({
-        "font.size": 10, "axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False,
-        "axes.spines.right": False, "legend.frameon": False, "figure.dpi": 110,
-        "figure.constrained_layout.use": True,
+        "font.size": 10, "axes.grid": True, "grid.alpha": 0.3, "axes.axisbelow": True,
+        "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
+        "figure.dpi": 110, "figure.constrained_layout.use": True,
     })
     return plt
 

@@ -16,7 +16,7 @@ from . import command, figures, output, paper, records, table1
 def parser(module, doc):
     p = command.parser(module, doc)
     p.add_argument("--epochs", type=count, help="train so many epochs of every row first")
-    p.add_argument("--data", metavar="NAME|FILE", help="to train on (default: the paper's)")
+    p.add_argument("--data", metavar="NAME|FILE", help="default: the paper's")
     p.add_argument("--nets", type=lambda text: text.split(","), default=["fc", "lc"],
                    metavar="NET,...", help="fc, lc (default both)")
     p.add_argument("--seeds", type=command.numbers, default=[0], metavar="SEED,...",
@@ -31,14 +31,14 @@ def work(module, number, family, args):
         if net not in ("fc", "lc"):
             raise UsageError(f"--nets {net}: there are fc and lc")
     columns = [f"{family}-{net}" for net in args.nets]
-    data_name = paper.DATA[family]
-    args.data = args.data or data_name
-    failed = []
+    data_name, failed = paper.DATA[family], []
+    if args.epochs or args.data:
+        args.data = args.data or data_name
+        found, data_name = table1.column_of(args.data, "fc")
+        if not found.startswith(family):
+            raise UsageError(f"--data {args.data}: {columns[0]} does not take such images")
     if args.epochs:
         for column in columns:
-            found, data_name = table1.column_of(args.data, column[-2:])
-            if found != column:
-                raise UsageError(f"--data {args.data}: {column} does not take such images")
             outcomes = table1.train_rows(column, data_name, list(paper.TABLE_1[column]), args)
             failed += [o for o in outcomes.values() if o.state != "done"]
     path = args.out / f"{number}{'' if data_name == paper.DATA[family] else f'_{data_name}'}.csv"

@@ -8,6 +8,8 @@ import json
 import math
 import sys
 
+import numpy as np
+
 from ref import plots
 from ref.folder import FolderError
 
@@ -31,10 +33,11 @@ def read(place):
 
 def title(about):
     """What a search was over."""
-    epochs = (f"{about['epochs']}, the best {about['keep']} for {about['keep_epochs']} epochs"
-              if about["keep_epochs"] else f"{about['epochs']} epochs")
+    epochs = f"{about['epochs']} epochs"
+    if about["keep_epochs"]:
+        epochs += f" (best {about['keep']}: {about['keep_epochs']})"
     return (f"{plots.label(about['rule'], about['schedule'])} on {about['arch']}\n"
-            f"{about['ranges']}, {epochs}")
+            f"{about['ranges']}; {epochs}")
 
 
 def histograms(plt, searches):
@@ -45,13 +48,14 @@ def histograms(plt, searches):
                                   squeeze=False, sharex=True)
     for axes, (about, accuracy) in zip(panels.flat, searches, strict=False):
         colour = plots.style(about["rule"])["color"]
-        n = sum(map(len, accuracy.values()))
-        if n:
-            axes.hist(list(accuracy.values()), bins=BINS, range=(0, 100), stacked=True,
-                      color=[colour, "white"], edgecolor="#333333", hatch=["", "////"],
-                      label=[f"ended ({len(accuracy['ended'])})",
-                             f"diverged ({len(accuracy['diverged'])})"])
-            axes.legend(fontsize=8, loc="upper left")
+        shown = {state: values for state, values in accuracy.items() if values}
+        looks = {"ended": (colour, ""), "diverged": ("white", "////")}
+        counts, _, _ = axes.hist(
+            list(shown.values()), bins=BINS, range=(0, 100), stacked=True, edgecolor="#333333",
+            color=[looks[state][0] for state in shown], hatch=[looks[state][1] for state in shown],
+            label=[f"{state} ({len(values)})" for state, values in shown.items()])
+        axes.set_ylim(0, 1.3 * np.max(counts))  # room for the legend
+        axes.legend(fontsize=8, loc="upper left")
         axes.set(xlabel=f"best {about['selected_on']} accuracy (%)", xlim=(0, 100),
                  ylabel="configurations")
         axes.set_title(title(about), fontsize=9)

@@ -85,9 +85,11 @@ class Search:
         self.line += ["--schedule", args.schedule] if args.schedule else []
         setting, _ = resolve(train.parser().parse_args(self.line))
         self.schedule = setting.get("schedule")
+        batch = {"batch_size": setting["batch_size"]}  # Table 4 has none: what is used here today
         ranges = hyperparameters.WIDER if args.wider else hyperparameters.TABLE_4
-        self.settings = [{k: v for k, v in draw(args.search_seed, i, ranges).items()
-                          if k in setting} for i in range(args.configs)]
+        self.settings = [
+            {k: v for k, v in draw(args.search_seed, i, ranges).items() if k in setting}
+            | {k: v for k, v in batch.items() if k not in ranges} for i in range(args.configs)]
         held_out = 0 if args.select_on_test else args.validation
         data = open_data(train.find_data(args.data), held_out)
         net = train.build(args.arch, args.rule, setting, data)

@@ -103,6 +103,8 @@ def test_the_best_go_on(run, here):
     found = eval("{" + entry + "}", {"_adam": hyperparameters._adam,
                                      "_inverse": hyperparameters._inverse})
     assert found.keys() == {("dense 8, softmax 10", "sdtp", "parallel")}
+    assert next(iter(found.values())).keys() == (
+        setting.keys() & {*search.draw(0, 0, hyperparameters.WIDER)})  # nothing is left to change
     for key, value in next(iter(found.values())).items():
         assert value == setting[key] == float(best[key])
 
