@@ -38,7 +38,7 @@ def read_csv(path):
 def write_about(path, module, **facts):
     """The command, this code, the machine and what the caller adds, as JSON."""
     about = {"command": shlex.join(["python", "-m", module, *sys.argv[1:]]),
-             "versions": train.versions(), **facts}
+             "versions": train.versions("numpy"), **facts}
     write(path, lambda part: part.write_text(json.dumps(about, indent=2) + "\n"))
 
 
