@@ -128,6 +128,17 @@ def test_going_on(run, here):
         "other", NAME, "configs.csv").read_bytes()
 
 
+def test_the_selection_stays_when_some_have_gone_on(run, here):
+    """It is by the first --epochs alone: config 1 is the best there, though config 0 is later."""
+    assert run("--configs", 2).status == 0
+    for number, errors in ((0, [50, 40, 1]), (1, [45, 30])):
+        with open(WORK / NAME / f"config00{number}" / "metrics.csv", "w") as file:
+            file.write("epoch,train_error,validation_error,test_error,seconds\n")
+            file.writelines(f"{k},1,{error},60,1\n" for k, error in enumerate(errors, 1))
+    result = run("--configs", 2, "--keep", 1, "--keep-epochs", 3)
+    assert result.status == 0 and "[1/1] config001: 3 epochs" in result.out
+
+
 def test_interrupted(run, monkeypatch, here):
     """Ctrl-C after the second run: what there is is recorded, and the same command goes on."""
     ended = []
