@@ -6,6 +6,7 @@ picture renewed instead of, or beside, the terminal.
 """
 
 import json
+import math
 import os
 import shutil
 import string
@@ -71,15 +72,15 @@ def duration(seconds):
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-def y_range(runs):
-    """(0 or a bit below the lowest, highest) error after the first quarter of the epochs."""
+def y_range(runs, top=math.inf):
+    """(0 or the lowest, highest up to top) error after the first quarter of the epochs."""
     late = [row[f"{part}_error"] for run in runs for row in run.rows[len(run.rows) // 4:]
             for part in ("train", "test")]
-    low, high = min(late), max(late)
-    return (0.0 if low < high / 2 else low), high
+    low, high = min(late), min(max(late), top)
+    return (0.0 if low < high / 2 or low > high else low), high
 
 
-def frame(runs, width, height, unicode, colours, now):
+def frame(runs, width, height, unicode, colours, now, top=math.inf):
     """The lines of the whole view, none longer than the terminal is wide."""
     for run, letter, colour in zip(runs, names(runs), hues(runs), strict=True):
         text = f"{letter} {run.line(now)}"[:width]
@@ -99,7 +100,8 @@ def frame(runs, width, height, unicode, colours, now):
             part = "train_error" if dashed else "test_error"
             curves.append(([(row["epoch"], row[part]) for row in run.rows], letter, colour, dashed))
     lines = max(6, height - len(runs) - 5)
-    yield from chart.draw(curves, width, lines, y_range(started), unicode and colours, colours)
+    yield from chart.draw(curves, width, lines, y_range(started, top), unicode and colours,
+                          colours)
 
 
 def names(runs):
@@ -110,7 +112,7 @@ def hues(runs):
     return [COLOURS[k % len(COLOURS)] for k in range(len(runs))]
 
 
-def picture(runs, path):
+def picture(runs, path, top=math.inf):
     """The same curves as a PNG, a colour a run."""
     figure, axes = plots.pyplot().subplots(figsize=(9, 5))
     for k, run in enumerate(runs):
@@ -119,7 +121,7 @@ def picture(runs, path):
         plots.curves(axes, run.rows, run.path.name, look)
     started = [run for run in runs if run.rows]
     if started:
-        low, high = y_range(started)
+        low, high = y_range(started, top)
         axes.set_ylim(low - 0.02 * (high - low), high + 0.02 * (high - low) or 1)
     unit = " (%)" if all(run.percent() for run in runs) else ""
     axes.set(xlabel="epoch", ylabel=f"error{unit}")
@@ -135,6 +137,8 @@ def parser():
     p.add_argument("--once", action="store_true", help="look once and end")
     p.add_argument("--png", type=new_file, metavar="FILE",
                    help="write a picture too (needs matplotlib)")
+    p.add_argument("--top", type=positive, default=math.inf, metavar="ERROR",
+                   help="highest error on the axis")
     p.add_argument("--ascii", action="store_true", help="letters for curves, no colours")
     return p
 
@@ -147,11 +151,12 @@ def show(args):
     size = shutil.get_terminal_size()
     if not terminal:
         size = os.terminal_size((120, 30))
-    text = "\n".join(frame(runs, size.columns, size.lines, not plain, not plain, time.time()))
+    text = "\n".join(frame(runs, size.columns, size.lines, not plain, not plain, time.time(),
+                           args.top))
     home = "\x1b[H\x1b[J" if terminal and not args.once else ""
     print(home + text, flush=True)
     if args.png:
-        picture(runs, args.png)
+        picture(runs, args.png, args.top)
 
 
 def main():

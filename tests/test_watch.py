@@ -86,6 +86,16 @@ def test_what_is_told(once, here):
     assert set("ABab") <= set(plot) and "\x1b" not in result.out
 
 
+@pytest.mark.parametrize(("top", "highest"), [([], 90), (["--top", 5], 5), (["--top", 0.5], 0.5)])
+def test_the_top_of_the_axis(once, here, top, highest):
+    """One that fell back to chance need not hide the others."""
+    make(here / "good", test=[9.0, 3.0, 2.0, 1.5])
+    make(here / "chance", test=[9.0, 90.0, 90.0, 90.0])
+    out = once("good", "chance", *top).out
+    numbers = [float(n) for n in re.findall(r"^ +([\d.]+) \|", out, re.M)]
+    assert numbers[-1] == 0 and highest <= numbers[0] <= highest * 1.25
+
+
 def test_no_row_yet(once, here):
     make(here / "new", test=[], epochs=5)
     result = once("new")
