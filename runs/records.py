@@ -150,19 +150,20 @@ def same_run(a, b):
 
 
 def collect(record, results, called=None):
-    """Copy a run's small files to results/<name>, and say so in a line.
+    """Copy a run's small files to results/<name>, or to where it is recorded; tell so in a line.
 
     Another run recorded there stays if it has as many epochs or more; one with other
     hyperparameters, such as the defaults of an earlier day, is given the name that it has today.
     """
-    place = Path(results) / (called or name(record))
+    already = [r.path.name for r in read_all(results) if same_run(r, record)]
+    place = Path(results) / (called or next(iter(already), name(record)))
     if not record.rows and not record.diverged:
         return f"{record.path}: no epoch is done yet, nothing to record"
     try:
         there = read(place)
     except folder.FolderError:
         there = None
-    if there and not called and name(there) != place.name:
+    if there and not called and not already and name(there) != place.name:
         os.rename(place, free(place.with_name(name(there))))
         there = None
     if there and not same_run(there, record) and there.epochs >= record.epochs or (

@@ -179,6 +179,10 @@ def test_collect(collect, here):
     make(here / "longer", "fa", test=[6, 6, 6, 6])
     assert "kept" not in collect("longer").out and recorded("mnist-fc_fa") == [6, 6, 6, 6]
     assert collect("a", "--name", "mine").status == 0 and recorded("mine") == [5, 4, 2]
+    with open("a/metrics.csv", "a") as file:
+        file.write("4,1,1,1,1,2\n")
+    assert collect("a").status == 0 and recorded("mine") == [5, 4, 2, 1]  # under the name it has
+    assert recorded("mnist-fc_fa") == [6, 6, 6, 6]
 
 
 def test_defaults_of_an_earlier_day(collect, here):
