@@ -42,9 +42,8 @@ def refused(command, here, tiny):
     def check(*names):
         command.refused("ref.train", *training_arguments("bp", tiny, "--backend", "cupy"),
                         names=["--backend cupy", *names])
-        command.refused("ref.reference.cli", "write", "out.h5", "--rule", "bp",
-                        "--arch", "softmax 4",
-                        "--in-shape", "4x4x1", "--backend", "cupy", names=names)
+        command.refused("ref.reference.cli", "write", "out.h5", "--rule", "bp", "--in-shape",
+                        "4x4x1", "--arch", "softmax 4", "--backend", "cupy", names=names)
 
     return check
 
