@@ -157,7 +157,8 @@ def test_the_stand_in_has_cupys_parameters(name):
 
 
 def test_matmul_and_philox():
-    """Two whose signature says less than their documentation."""
+    """Two whose signature says less than their documentation; and methods of what is returned."""
+    assert callable(cupy.cuda.Event.record) and callable(cupy.cuda.MemoryPool.total_bytes)
     assert "x1, x2, /, out=None" in cupy.matmul.__doc__
     assert tuple(inspect.signature(cupy.random.Philox4x3210).parameters) == ("seed", "size")
 
