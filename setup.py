@@ -10,7 +10,11 @@ setup(
     packages=["ref", "ref.linear", "ref.reference", "ref.rules", "data_prep", "runs"],
     install_requires=["numpy>=2.0", "h5py>=3.8", "tqdm>=4.60"],
     extras_require={
-        "gpu": ["cupy-cuda12x"],
+        # ctk: the compiler and cuBLAS, which CuPy's wheels do not bring
+        "gpu": ["cupy-cuda12x[ctk]"],
+        "gpu13": ["cupy-cuda13x[ctk]"],
+        # what checks without a GPU that CuPy has all that is called: tests/test_cupy_signatures.py
+        "gpu-check": ["cupy-cuda12x", "nvidia-cuda-nvrtc-cu12", "nvidia-cuda-runtime-cu12"],
         "plots": ["matplotlib"],
         "test": ["pytest", "ruff", "pillow"],
         "compare": ["torch"],

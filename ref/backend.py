@@ -18,10 +18,11 @@ try:
     import cupy
 
     why_no_cupy = None
-except ImportError as error:
-    cupy, why_no_cupy = None, "CuPy is not installed"
-    if error.name != "cupy":
-        why_no_cupy = f"CuPy can't be imported ({str(error).strip().splitlines()[0]})"
+except Exception as error:  # of any kind: a broken CuPy must not stop what uses NumPy alone
+    missing = getattr(error, "name", None) == "cupy"
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    cupy = None
+    why_no_cupy = "CuPy is not installed" if missing else f"CuPy can't be imported ({said})"
 
 
 class BackendError(Exception):
@@ -65,7 +66,7 @@ def select(name):
                            "look with nvidia-smi who has it, or choose another device with "
                            "CUDA_VISIBLE_DEVICES") from None
     except Exception as error:  # of many classes: it is the libraries that this line is there for
-        raise BackendError(f"--backend cupy: CUDA's libraries can't be used "
+        raise BackendError(f"--backend cupy: the device or CUDA's libraries can't be used "
                            f"({first_line(error)}): {INSTALL}, or use --backend numpy") from None
     return cupy
 
@@ -132,13 +133,16 @@ class Kernel:
         self.compiled(*arguments)
 
 
-STREAM = 1 << 16  # numbers that a device draws at once: the same on any device
+# Numbers that a device draws at once. CuPy's default depends on the model of the device, and so
+# would the numbers; its threads come in blocks of 256.
+STREAM = 1 << 16
 
 
 def device_normal(seeds):
     """A function (shape, dtype) -> N(0, 1) numbers drawn on the device.
 
-    seeds  numpy.random.SeedSequence: the numbers are a function of it and of the calls
+    seeds  numpy.random.SeedSequence: the numbers are a function of it (CuPy takes 32 bits from it)
+           and of the calls
     """
     generator = cupy.random.Generator(cupy.random.Philox4x3210(seeds, size=STREAM))
     return lambda shape, dtype: generator.standard_normal(shape, dtype=dtype)

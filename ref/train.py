@@ -502,6 +502,11 @@ def main():
         print(f"error: not enough memory ({reason(error)}); try a smaller --batch-size or network",
               file=sys.stderr)
         return 2
+    except Exception as error:
+        if not backend.is_device_error(error):
+            raise
+        print(f"error: the device failed ({reason(error)})", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("interrupted: what was reached so far is in the run's folder", file=sys.stderr)
         return 130

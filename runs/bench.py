@@ -3,7 +3,7 @@
 For each pair of a network and a rule: the time of a step, how it compares with the floor that the
 machine's own speed sets (runs/floor.py), and with PyTorch's. Sides run alternately, in turns of a
 few steps each, so that a slow minute of the machine meets all of them; ratios are medians over
-turns. Each pair has a process of its own, for its peak memory.
+turns. Each pair has a process of its own, for its peak memory. On a GPU: runs/bench_gpu.py.
 """
 
 import argparse
@@ -21,10 +21,11 @@ import numpy as np
 from data_prep.command import Parser, count
 from ref import architectures, machine, rules, training
 from ref import train as ref_train
+from ref.backend import to_device
 from ref.network import initial_parameters
 from ref.reference.cli import in_shape
 
-from . import floor
+from . import bench_gpu, floor
 
 TURN, WARM_UP = 20, 5  # steps
 MIB = 1 << 20
@@ -44,6 +45,8 @@ def parser():
                    help="of images, for a network given by its layers (default 28x28x1)")
     p.add_argument("--rule", type=names, default=["bp"], metavar="RULE,...", help="default bp")
     p.add_argument("--batch-size", type=count, default=128, help="default %(default)s")
+    p.add_argument("--backend", choices=("numpy", "cupy"), default="numpy",
+                   help="cupy: time by events on the GPU, and its peak memory; no floor")
     p.add_argument("--threads", type=count, help="default: one for each CPU")
     p.add_argument("--turns", type=count, default=12, help="turns of each side")
     p.add_argument("--steps", type=count, default=TURN, help="steps in a turn, at most")
@@ -70,23 +73,23 @@ def build(arch, shape=(28, 28, 1)):
     return architectures.build(arch, None if arch in architectures.NAMED else shape)
 
 
-def setup(arch, rule_name, batch_size, shape=(28, 28, 1), **changes):
+def setup(arch, rule_name, batch_size, shape=(28, 28, 1), xp=np, **changes):
     """(our trainer, images, labels): the same network, rule and batch for all sides."""
     given = ref_train.parser().parse_args(["--rule", rule_name, "--arch", arch])
     setting, _ = ref_train.resolve(given)
     setting |= changes
     rule = rules.get(rule_name)
     net = rule.extend(build(arch, shape), **{k: setting[k] for k in rule.BUILD_OPTIONS})
-    params = initial_parameters(net, training.initial_stream(0), np.float32)
+    params = to_device(initial_parameters(net, training.initial_stream(0), np.float32), xp)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (batch_size, *net.shape(0)), dtype=np.uint8)
     labels = rng.integers(0, net.shape(net.L)[0], batch_size)
     return training.Trainer(net, rule, params, setting, seed=0), images, labels
 
 
-def our_step(trainer, images, labels):
+def our_step(trainer, images, labels, xp=np):
     def step():
-        x, y = training.batch_of(trainer.net, images, labels, np, np.dtype(np.float32))
+        x, y = training.batch_of(trainer.net, images, labels, xp, np.dtype(np.float32))
         trainer.step(x, y)
 
     return step
@@ -235,6 +238,9 @@ def check(args):
     for rule in args.rule:
         if rule not in rules.NAMES:
             raise ref_train.UsageError(f"--rule {rule}: none of {', '.join(rules.NAMES)}")
+    if args.against and args.backend == "cupy":
+        raise ref_train.UsageError("--against torch: it is timed on the CPU, so only with "
+                                   "--backend numpy")
     if args.against:
         try:
             from . import bench_torch
@@ -250,6 +256,7 @@ def check(args):
 def main():
     args = parser().parse_args()
     out, args.json = args.json, None  # an open file can't go to another process
+    side = bench_gpu if args.backend == "cupy" else sys.modules[__name__]
     try:
         check(args)
         results = []
@@ -261,10 +268,10 @@ def main():
                     print(f"error: {rule} on {arch}: the updates here and in PyTorch differ by "
                           f"{difference:.0e} of their size", file=sys.stderr)
                     return 1
-                results.append(alone(measure, arch, rule, args))
+                results.append(alone(side.measure, arch, rule, args))
                 if args.against:
                     results[-1]["update_difference"] = difference
-                print("\n".join(lines(results[-1])), flush=True)
+                print("\n".join(side.lines(results[-1])), flush=True)
     except ref_train.ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -12,6 +12,7 @@ from write_reference import FOLDER
 
 import ref.evaluate
 import ref.train
+import runs.bench
 from ref import optim, rules, training
 from ref.backend import to_device, to_host
 from ref.reference import cli, read
@@ -38,6 +39,7 @@ def strict():
     strict_xp.uploads.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ref.backend.cupy", strict_xp)
+        patch.setattr("runs.bench.alone", lambda work, *arguments: work(*arguments))
         for owner, name in ((training.Trainer, "step"), (training.Tally, "add"),
                             (training, "batch_of"), (training, "error_sum")):
             patch.setattr(owner, name, within_step(getattr(owner, name)))
@@ -115,6 +117,10 @@ def command(main, *arguments):
         return main()
 
 
+BENCH = ["--arch", "mnist-fc", "--rule", "dtp", "--batch-size", 8, "--steps", 2, "--turns", 2,
+         "--warm-up", 1, "--backend", "cupy"]
+
+
 def everything(data, folder, cases):
     """All of it, for its calls: rules on every kind of layer, optimisers, loader, evaluation."""
     with strict():
@@ -131,5 +137,6 @@ def everything(data, folder, cases):
             "--out", folder / "noise")) == 0
         assert command(ref.train.main, "--resume", folder / "bp", "--epochs", 3) == 0
         assert command(ref.evaluate.main, folder / "bp", "--backend", "cupy") == 0
+        assert command(runs.bench.main, *BENCH) == 0
         assert cli.main(["write", str(folder / "out.h5"), "--rule", "ao-sdtp", "--arch",
                          "dense 8, softmax 4", "--in-shape", "4x4x1", "--backend", "cupy"]) == 0

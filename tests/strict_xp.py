@@ -20,6 +20,7 @@ every call with its keywords and dtypes (tests/test_cupy_signatures.py), `syncs`
 import re
 from collections import Counter
 from contextlib import contextmanager
+from time import perf_counter
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -550,7 +551,33 @@ def _runtime(name, value):
     return function
 
 
+class _Event:
+    def __init__(self):
+        _record("function", "cuda.Event")
+        self.time = None
+
+    def record(self):
+        _record("function", "cuda.Event.record")
+        self.time = perf_counter()
+
+    def synchronize(self):
+        _record("function", "cuda.Event.synchronize")
+        _wait("synchronize()")
+
+
+def _get_elapsed_time(start_event, end_event):
+    """Milliseconds."""
+    _record("function", "cuda.get_elapsed_time")
+    return 1e3 * (end_event.time - start_event.time)
+
+
+def get_default_memory_pool():
+    _record("function", "get_default_memory_pool")
+    return SimpleNamespace(total_bytes=lambda: 123 << 20)
+
+
 cuda = SimpleNamespace(
+    Event=_Event, get_elapsed_time=_get_elapsed_time,
     runtime=SimpleNamespace(
         CUDARuntimeError=CUDARuntimeError,
         getDeviceCount=_runtime("getDeviceCount", 1), getDevice=_runtime("getDevice", 0),

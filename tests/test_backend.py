@@ -42,9 +42,8 @@ def refused(command, here, tiny):
     def check(*names):
         command.refused("ref.train", *training_arguments("bp", tiny, "--backend", "cupy"),
                         names=["--backend cupy", *names])
-        command.refused("ref.reference.cli", "write", "out.h5", "--rule", "bp",
-                        "--arch", "softmax 4",
-                        "--in-shape", "4x4x1", "--backend", "cupy", names=names)
+        command.refused("ref.reference.cli", "write", "out.h5", "--rule", "bp", "--in-shape",
+                        "4x4x1", "--arch", "softmax 4", "--backend", "cupy", names=names)
 
     return check
 
@@ -61,6 +60,7 @@ def test_not_installed(refused, monkeypatch):
 @pytest.mark.parametrize("content, said", [
     ("raise ModuleNotFoundError(\"No module named 'cupy'\", name='cupy')", "not installed"),
     ("raise ImportError('\\nlibcuda.so.1: cannot open\\nmore')", "can't be imported (libcuda.so.1"),
+    ("raise AttributeError('of another NumPy')", "can't be imported (of another NumPy"),
 ])
 def test_an_import_that_fails(tmp_path, content, said):
     """Of a whole new process: CuPy is missing, or broken."""
@@ -118,6 +118,23 @@ def test_a_network_that_does_not_fit(device, command, here, tiny, monkeypatch):
     monkeypatch.setattr(device, "_allocate", allocate)
     command.refused("ref.train", *training_arguments("bp", tiny, "--backend", "cupy"),
                     names=["not enough memory", FULL, "--batch-size"])
+
+
+def test_a_device_that_fails_at_the_start(device, command, here, tiny, monkeypatch):
+    def allocate(n_bytes):
+        if n_bytes > 10_000:
+            raise strict_xp.CUDARuntimeError("cudaErrorECCUncorrectable: uncorrectable ECC error")
+
+    monkeypatch.setattr(device, "_allocate", allocate)
+    command.refused("ref.train", *training_arguments("bp", tiny, "--backend", "cupy"),
+                    names=["the device failed", "cudaErrorECCUncorrectable"])
+
+
+def test_an_error_of_ours_is_not_the_devices(device, command, here, tiny, monkeypatch):
+    """... and so comes with its traceback."""
+    monkeypatch.setattr(training, "evaluate", failing(AttributeError("a mistake")))
+    with pytest.raises(AttributeError, match="a mistake"):
+        command("ref.train", *training_arguments("bp", tiny, "--backend", "cupy"))
 
 
 def breaks(monkeypatch, device, where, call, error):

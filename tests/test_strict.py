@@ -6,6 +6,8 @@ violations are planted in ref's own code, and each is caught.
 """
 
 import csv
+import re
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -138,6 +140,23 @@ def test_reference_writer(device, here):
                          "--backend", "cupy"]) == 0
         assert strict_xp.syncs["asnumpy()"] > 10
         assert cli.main(["verify", name + ".h5"]) == 0
+
+
+def test_bench(device, command):
+    """By events, with the pool's own peak."""
+    result = command("runs.bench", *strict_runs.BENCH)
+    assert result.status == 0 and "peak memory on the device 123 MiB" in result.out
+    assert device.syncs["synchronize()"] == 2  # one a turn
+    command.refused("runs.bench", *strict_runs.BENCH, "--against", "torch",
+                    names=["--against torch", "--backend numpy"])
+
+
+def test_the_backend_is_asked_for_in_two_files_alone():
+    """backend.py knows the modules, parallel.py how work is shared out; mathematics does not."""
+    asking = re.compile(r"\bis (?:not )?np\b|\bcupy\.|import cupy|== \"cupy\"|cupy is")
+    found = {path.name for path in Path(ref.__file__).parent.rglob("*.py")
+             if asking.search(path.read_text())}
+    assert found == {"backend.py", "parallel.py"}
 
 
 # ---- the kernels ---------------------------------------------------------------------------------
