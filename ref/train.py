@@ -121,7 +121,7 @@ def commit():
     return described.stdout.strip()
 
 
-def versions(backend_name):
+def versions(backend_name="numpy"):
     """What a result depends on, for config.json."""
     return {
         "ref": __version__,
