@@ -87,12 +87,13 @@ def setup(arch, rule_name, batch_size, shape=(28, 28, 1), xp=np, **changes):
     return training.Trainer(net, rule, params, setting, seed=0), images, labels
 
 
-def our_step(trainer, images, labels, xp=np):
-    def step():
-        x, y = training.batch_of(trainer.net, images, labels, xp, np.dtype(np.float32))
-        trainer.step(x, y)
+def batch(trainer, images, labels, xp=np):
+    """(x, y) for the trainer's network."""
+    return training.batch_of(trainer.net, images, labels, xp, np.dtype(np.float32))
 
-    return step
+
+def our_step(trainer, images, labels, xp=np):
+    return lambda: trainer.step(*batch(trainer, images, labels, xp))
 
 
 def their_step(trainer, rule_name, images, labels):
@@ -169,18 +170,15 @@ def measure(arch, rule_name, args):
     ours = our_step(trainer, images, labels)
     ours()
     used = peak_memory()  # of our side alone, before PyTorch is loaded
-    work = floor.products(trainer, *training.batch_of(trainer.net, images, labels, np,
-                                                      np.dtype(np.float32)))
+    flop = floor.products(trainer, *batch(trainer, images, labels))
     sides = {"ref": ours}
     if args.against == "torch":
         sides["torch"], _ = their_step(trainer, rule_name, images, labels)
         use_threads(args.threads)
     times = {name: [] for name in sides}
-    floors, peaks, bandwidths = [], [], []
+    limits = []
     for _ in range(args.turns):
-        peaks.append(floor.peak())
-        bandwidths.append(floor.bandwidth())
-        floors.append(work / peaks[-1] + floor.optimiser_bytes(trainer) / bandwidths[-1])
+        limits.append(floor.limits(np, floor.seconds))
         for name, step in sides.items():
             times[name].append(turn(step, args))
     step_time = statistics.median(times["ref"])
@@ -190,23 +188,12 @@ def measure(arch, rule_name, args):
         **{f"{name}_ms": 1e3 * statistics.median(turns) for name, turns in times.items()},
         "ref_ms_lowest": 1e3 * min(times["ref"]), "ref_ms_highest": 1e3 * max(times["ref"]),
         "examples_per_second": args.batch_size / step_time,
-        "GFLOP": work / 1e9, "GFLOP_per_second": work / step_time / 1e9,
-        "peak_GFLOP_per_second": statistics.median(peaks) / 1e9,
-        "bandwidth_GB_per_second": statistics.median(bandwidths) / 1e9,
-        "floor_ms": 1e3 * statistics.median(floors),
-        **ratio("floor_ratio", times["ref"], floors),
+        **floor.summary(flop, floor.optimiser_bytes(trainer), times["ref"], limits),
         "memory_MiB": used / MIB, "state_MiB": state_bytes(trainer) / MIB,
     }
     if args.against:
-        result |= ratio("ratio", times["ref"], times["torch"])
+        result |= floor.ratio("ratio", times["ref"], times["torch"])
     return result
-
-
-def ratio(name, ours, theirs):
-    """Median, lowest and highest of the ratios of each turn."""
-    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    return {name: statistics.median(ratios), f"{name}_lowest": min(ratios),
-            f"{name}_highest": max(ratios)}
 
 
 def lines(r):
@@ -214,11 +201,7 @@ def lines(r):
     yield (f"{r['rule']} on {r['arch']}, batch {r['batch_size']}, {r['threads']} threads: "
            f"{r['ref_ms']:.2f} ms a step ({r['ref_ms_lowest']:.2f} to {r['ref_ms_highest']:.2f}), "
            f"{r['examples_per_second']:,.0f} examples/s")
-    yield (f"  {r['GFLOP']:.2f} GFLOP of matrix products at {r['GFLOP_per_second']:.0f} GFLOP/s; "
-           f"this machine: {r['peak_GFLOP_per_second']:.0f} GFLOP/s, "
-           f"{r['bandwidth_GB_per_second']:.0f} GB/s")
-    yield (f"  floor {r['floor_ms']:.2f} ms, {r['floor_ratio']:.2f} times that "
-           f"({r['floor_ratio_lowest']:.2f} to {r['floor_ratio_highest']:.2f})")
+    yield from floor.lines(r)
     if "torch_ms" in r:
         yield (f"  PyTorch {r['torch_ms']:.2f} ms, ratio {r['ratio']:.2f} "
                f"({r['ratio_lowest']:.2f} to {r['ratio_highest']:.2f}); "

@@ -10,6 +10,8 @@ from itertools import pairwise
 from ref.backend import select, versions
 from ref.options import UsageError
 
+from . import floor
+
 MIB = 1 << 20
 
 
@@ -50,7 +52,13 @@ def measure(arch, rule_name, args):
     try:
         trainer, images, labels = bench.setup(arch, rule_name, args.batch_size, args.in_shape, xp)
         step = bench.our_step(trainer, images, labels, xp)
-        times = [turn(xp, step, args.steps, args.warm_up) for _ in range(args.turns)]
+        flop = floor.products(trainer, *bench.batch(trainer, images, labels, xp))
+        step()
+        used = peak_memory(xp)  # of the steps, before the limits are measured
+        times, limits = [], []
+        for _ in range(args.turns):
+            limits.append(floor.limits(xp, lambda work: turn(xp, work, 5, 1)))
+            times.append(turn(xp, step, args.steps, args.warm_up))
     except MemoryError as error:
         raise UsageError(f"{rule_name} on {arch}: not enough memory ({error}); try a smaller "
                          "--batch-size") from None
@@ -59,7 +67,8 @@ def measure(arch, rule_name, args):
         "ref_ms": 1e3 * statistics.median(times), "ref_ms_lowest": 1e3 * min(times),
         "ref_ms_highest": 1e3 * max(times),
         "examples_per_second": args.batch_size / statistics.median(times),
-        "device_memory_MiB": peak_memory(xp) / MIB, "state_MiB": bench.state_bytes(trainer) / MIB,
+        **floor.summary(flop, floor.optimiser_bytes(trainer), times, limits),
+        "device_memory_MiB": used / MIB, "state_MiB": bench.state_bytes(trainer) / MIB,
     }
 
 
@@ -68,5 +77,6 @@ def lines(r):
     yield (f"{r['rule']} on {r['arch']}, batch {r['batch_size']}, {r['device']}: "
            f"{r['ref_ms']:.2f} ms a step ({r['ref_ms_lowest']:.2f} to {r['ref_ms_highest']:.2f}), "
            f"{r['examples_per_second']:,.0f} examples/s")
+    yield from floor.lines(r)
     yield (f"  peak memory on the device {r['device_memory_MiB']:.0f} MiB, of which parameters, "
            f"gradients and moments {r['state_MiB']:.0f} MiB")

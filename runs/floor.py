@@ -68,25 +68,26 @@ def optimiser_bytes(trainer):
     return 7 * sum(p.nbytes for trained in trainer.trained.values() for p in trained.values())
 
 
-def peak(repeats=3):
-    """FLOP a second of a large float32 matrix product, on all threads: median."""
-    A = np.ones((PEAK_SIZE, PEAK_SIZE), np.float32)
-    return 2 * PEAK_SIZE**3 / _median(lambda: matmul(A, A), repeats)
+def limits(xp, seconds):
+    """(FLOP a second of a large float32 matrix product, bytes a second of a large copy).
 
-
-def bandwidth(repeats=3):
-    """Bytes a second that a large copy reads and writes, on all threads: median."""
-    source = np.ones(COPY_BYTES // 4, np.float32)
-    target = np.empty_like(source)
+    On all threads, or on the device; seconds(work) is the median time of work() there.
+    """
+    A = xp.zeros((PEAK_SIZE, PEAK_SIZE), np.float32)
+    A += 1
+    source = xp.zeros(COPY_BYTES // 4, np.float32)
+    target = xp.zeros(COPY_BYTES // 4, np.float32)
     parts = slices(source.size, -(-source.size // threads()), source)
 
-    def copy():
-        each(lambda i: np.copyto(target[i], source[i]), parts, source)
+    def piece(i):
+        target[i] = source[i]
 
-    return 2 * source.nbytes / _median(copy, repeats)
+    return (2 * PEAK_SIZE**3 / seconds(lambda: matmul(A, A)),
+            2 * COPY_BYTES / seconds(lambda: each(piece, parts, source)))
 
 
-def _median(work, repeats):
+def seconds(work, repeats=3):
+    """Median time of work() by the host's clock, after one call that is not timed."""
     work()
     times = []
     for _ in range(repeats):
@@ -94,3 +95,32 @@ def _median(work, repeats):
         work()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
+
+
+def summary(flop, traffic, step_times, limits):
+    """{name: value} of the floor, from the limits measured beside each of the step's times."""
+    floors = [flop / peak + traffic / bandwidth for peak, bandwidth in limits]
+    return {
+        "GFLOP": flop / 1e9,
+        "GFLOP_per_second": flop / statistics.median(step_times) / 1e9,
+        "peak_GFLOP_per_second": statistics.median(peak for peak, _ in limits) / 1e9,
+        "bandwidth_GB_per_second": statistics.median(bandwidth for _, bandwidth in limits) / 1e9,
+        "floor_ms": 1e3 * statistics.median(floors),
+        **ratio("floor_ratio", step_times, floors),
+    }
+
+
+def ratio(name, ours, theirs):
+    """Median, lowest and highest of the ratios of each turn."""
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return {name: statistics.median(ratios), f"{name}_lowest": min(ratios),
+            f"{name}_highest": max(ratios)}
+
+
+def lines(r):
+    """What a person reads of `summary`."""
+    yield (f"  {r['GFLOP']:.2f} GFLOP of matrix products at {r['GFLOP_per_second']:.0f} GFLOP/s; "
+           f"this machine: {r['peak_GFLOP_per_second']:.0f} GFLOP/s, "
+           f"{r['bandwidth_GB_per_second']:.0f} GB/s")
+    yield (f"  floor {r['floor_ms']:.2f} ms, {r['floor_ratio']:.2f} times that "
+           f"({r['floor_ratio_lowest']:.2f} to {r['floor_ratio_highest']:.2f})")
