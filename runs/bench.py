@@ -29,7 +29,7 @@ from . import bench_gpu, floor
 
 TURN, WARM_UP = 20, 5  # steps
 MIB = 1 << 20
-SAME_UPDATE = 1e-3  # of the largest change of an array: float32 rounding through a step
+SAME_UPDATE = 1e-8  # of the largest change of an array, in float64
 
 
 def names(text):
@@ -73,14 +73,15 @@ def build(arch, shape=(28, 28, 1)):
     return architectures.build(arch, None if arch in architectures.NAMED else shape)
 
 
-def setup(arch, rule_name, batch_size, shape=(28, 28, 1), xp=np, **changes):
+def setup(arch, rule_name, batch_size, shape=(28, 28, 1), xp=np, dtype=np.float32,
+          **changes):
     """(our trainer, images, labels): the same network, rule and batch for all sides."""
     given = ref_train.parser().parse_args(["--rule", rule_name, "--arch", arch])
     setting, _ = ref_train.resolve(given)
     setting |= changes
     rule = rules.get(rule_name)
     net = rule.extend(build(arch, shape), **{k: setting[k] for k in rule.BUILD_OPTIONS})
-    params = to_device(initial_parameters(net, training.initial_stream(0), np.float32), xp)
+    params = to_device(initial_parameters(net, training.initial_stream(0), dtype), xp)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (batch_size, *net.shape(0)), dtype=np.uint8)
     labels = rng.integers(0, net.shape(net.L)[0], batch_size)
@@ -89,7 +90,7 @@ def setup(arch, rule_name, batch_size, shape=(28, 28, 1), xp=np, **changes):
 
 def batch(trainer, images, labels, xp=np):
     """(x, y) for the trainer's network."""
-    return training.batch_of(trainer.net, images, labels, xp, np.dtype(np.float32))
+    return training.batch_of(trainer.net, images, labels, xp, trainer.params["W"][1].dtype)
 
 
 def our_step(trainer, images, labels, xp=np):
@@ -119,14 +120,14 @@ def use_threads(n):
 def check_same_update(arch, rule_name, args):
     """Largest difference of a parameter after one step here and in PyTorch, over its change.
 
-    Without noise, which each side draws for itself, and with PyTorch's place for Adam's epsilon, a
-    large one, because it keeps Adam from magnifying rounding.
+    In float64, without noise, which each side draws for itself, and with PyTorch's place for Adam's
+    epsilon, a large one, because it keeps Adam from magnifying rounding.
     """
     from . import bench_torch
 
     like_torch = {"epsilon_form": "kingma", "epsilon": 1e-3, "inverse_epsilon": 1e-3, "sigma": 0.0}
     trainer, images, labels = setup(
-        arch, rule_name, args.batch_size, args.in_shape, **like_torch)
+        arch, rule_name, args.batch_size, args.in_shape, dtype=np.float64, **like_torch)
     step, side = their_step(trainer, rule_name, images, labels)
     before = {s: {l: p.copy() for l, p in trainer.params[s].items()} for s in "WV"}
     our_step(trainer, images, labels)()

@@ -141,7 +141,7 @@ class Step:
             eps=s[prefix + "epsilon"], fused=True)
 
     def __call__(self, images, labels):
-        x = images.float().div(255)
+        x = images.to(self.W[1].dtype).div(255)
         if self.rule == "bp":
             return self._bp(x, labels)
         with torch.no_grad():
