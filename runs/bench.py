@@ -6,8 +6,6 @@ few steps each, so that a slow minute of the machine meets all of them; ratios a
 turns. Each pair has a process of its own, for its peak memory. On a GPU: runs/bench_gpu.py.
 """
 
-import argparse
-import json
 import multiprocessing
 import os
 import resource
@@ -15,17 +13,18 @@ import statistics
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import numpy as np
 
 from data_prep.command import Parser, count
-from ref import architectures, machine, rules, training
+from ref import architectures, rules, training
 from ref import train as ref_train
 from ref.backend import to_device
 from ref.network import initial_parameters
 from ref.reference.cli import in_shape
 
-from . import bench_gpu, floor
+from . import bench_gpu, floor, output
 
 TURN, WARM_UP = 20, 5  # steps
 MIB = 1 << 20
@@ -54,8 +53,8 @@ def parser():
     p.add_argument("--warm-up", type=ref_train.whole, default=WARM_UP,
                    help="steps before each turn that are not timed, at most")
     p.add_argument("--against", choices=("torch",), help="time PyTorch eager too")
-    p.add_argument("--json", metavar="OUT", type=argparse.FileType("w"),
-                   help="write the results, with the machine and versions")
+    p.add_argument("--json", metavar="OUT", type=Path,
+                   help="write the results, with the machine and versions, after each pair")
     return p
 
 
@@ -239,7 +238,6 @@ def check(args):
 
 def main():
     args = parser().parse_args()
-    out, args.json = args.json, None  # an open file can't go to another process
     side = bench_gpu if args.backend == "cupy" else sys.modules[__name__]
     try:
         check(args)
@@ -256,13 +254,12 @@ def main():
                 if args.against:
                     results[-1]["update_difference"] = difference
                 print("\n".join(side.lines(results[-1])), flush=True)
-    except ref_train.ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
+                if args.json:
+                    output.write_about(args.json, "runs.bench", results=results,
+                                       date=time.strftime("%Y-%m-%d %H:%M"))
+    except (*ref_train.ERRORS, OSError) as error:
+        print(f"error: {ref_train.reason(error)}", file=sys.stderr)
         return 2
-    if out:
-        json.dump({"command": " ".join(sys.argv[1:]), "commit": ref_train.commit(),
-                   "date": time.strftime("%Y-%m-%d %H:%M"), "machine": machine.describe(),
-                   "numpy": np.__version__, "results": results}, out, indent=1)
     return 0
 
 
