@@ -102,18 +102,22 @@ def defaults(arch, rule, schedule=None):
 
 
 def differences(record):
-    """{what: (the run's value, today's default)}; {} for a run that belongs to a cell."""
+    """{what: (the run's value, today's default)}; {} for a run that belongs to a cell.
+
+    Of a run with --hyperparameters paper: what differs from Table 5.
+    """
     arguments, setting = record.config["arguments"], record.config["hyperparameters"]
     setting = {"batch_size": arguments.get("batch_size") or 100} | setting
     ours, _ = defaults(record.arch, record.rule, record.schedule)
     # an option that a run's config.json does not name yet had no other value then
     found = {key: (setting[key], value) for key, value in ours.items()
              if setting.get(key, value) != value}
-    if arguments.get("hyperparameters") == "paper":  # named once, not value by value
-        table = hyperparameters.TABLE_5.get((record.arch, record.rule, record.schedule), {})
-        named = [key for key in found if table.get(key) == found[key][0]]
-        found = {k: v for k, v in found.items() if k not in named}
-        found |= {"hyperparameters": ("paper", "default")} if named else {}
+    if found and arguments.get("hyperparameters") == "paper":  # named once, not value by value
+        papers = ours | {"batch_size": 100} | hyperparameters.TABLE_5.get(
+            (record.arch, record.rule, record.schedule), {})
+        found = {key: (setting[key], value) for key, value in papers.items()
+                 if setting.get(key, value) != value}
+        found["hyperparameters"] = ("paper", "default")
     crop, flip = (4, "horizontal") if record.data == "cifar10" else (0, "none")
     augmented = record.config.get("augmentation") or {"crop_padding": 0, "flip": "none"}
     others = {"crop_padding": (augmented["crop_padding"], crop), "flip": (augmented["flip"], flip),
