@@ -60,7 +60,7 @@ def test_a_column(page):
     assert list(found) == list(paper.ROWS.values())[:9]
     assert found["BP"] == ["0.00 / 1.48", "0.38 (0.25 to 0.50) / 1.60 (1.50 to 1.70)", "+0.12",
                            "3/2", "2", "Table 5"]
-    assert found["FA"] == ["0.00 / 1.85", "1.25 / 2.50", "+0.65", "2", "1", "Table 5"]
+    assert found["FA"] == ["0.00 / 1.85", "1.25 / 2.50", "+0.65", "2", "1", "found"]
     assert found["DFA"] == ["0.85 / 2.75", "missing", "", "", "", ""]  # only a variant is there
 
 
