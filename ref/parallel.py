@@ -2,8 +2,10 @@
 
 BLAS itself is held to one thread (ref/__init__.py), because its own threads only serve one product
 at a time. Here the products of different positions, layers and pieces of a large matrix run side
-by side, each with the copying around it, while its operands are in that core's cache. No result
-depends on how many threads there are. On a device everything is one piece.
+by side, each with the copying around it, while its operands are in that core's cache. What is
+computed does not depend on how many threads there are, but for the last bits of a product large
+enough to be cut for them (`matmul`), which BLAS sums differently near an edge. On a device
+everything is one piece.
 """
 
 import os
