@@ -150,7 +150,13 @@ def name(record):
 
 
 def same_run(a, b):
-    return a.config.get("started") == b.config.get("started") and a.what == b.what
+    """Whether one folder is a copy of the other, of any day: two runs may begin in one second."""
+
+    def identity(record):
+        return (record.config.get("started"), record.what, record.seed,
+                record.config["hyperparameters"])
+
+    return identity(a) == identity(b)
 
 
 def collect(record, results, called=None):

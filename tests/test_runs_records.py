@@ -192,6 +192,16 @@ def test_collect(collect, here):
     assert recorded("mnist-fc_fa") == [6, 6, 6, 6]
 
 
+def test_runs_that_began_in_the_same_second(collect, here):
+    """Of other seeds or hyperparameters: each has its own record."""
+    for name, changes in (("a", {}), ("b", {"seed": 3}), ("c", {"lr": 0.5})):
+        config = make(here / name, **changes) / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"started": "then"}))
+    assert collect("a", "b", "c").status == 0
+    assert sorted(path.name for path in (here / "results").iterdir()) == [
+        "mnist-fc_bp", "mnist-fc_bp-lr0.5", "mnist-fc_bp_seed3"]
+
+
 def test_defaults_of_an_earlier_day(collect, here):
     """A recorded run that is a variant by now makes room for today's, however short."""
     make(here / "results" / "mnist-fc_fa", "fa", test=[5, 4, 3], lr=0.5)
