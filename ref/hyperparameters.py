@@ -187,9 +187,9 @@ FOUND = {
         "alpha": 0.02, "sigma": 0.1,
     },
     ("mnist-autoencoder", "sdtp", "parallel"): {
-        **_adam(1e-4, 0.9, 0.999, 1e-8),
+        **_adam(3e-5, 0.9, 0.999, 1e-8),
         **_inverse(5e-4, 0.9, 0.999, 1e-4),
-        "sigma": 0.1,
+        "sigma": 0.05,
     },
 }
 
