@@ -1,6 +1,7 @@
 """Which array module an array belongs to, and the way between host and device.
 
-Everything that knows NumPy from CuPy is in this file. Mathematics asks `xp = get_xp(x)` and
+Everything that knows NumPy from CuPy is in this file, but for parallel.py, whose pieces and threads
+are for a CPU alone. Mathematics asks `xp = get_xp(x)` and
 calls `xp.tanh(x)`; CuPy is optional and imported nowhere else.
 
 Without a GPU this is held to CuPy's rules by tests/strict_xp.py (NOTES.md, part 6).

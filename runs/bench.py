@@ -45,7 +45,7 @@ def parser():
     p.add_argument("--rule", type=names, default=["bp"], metavar="RULE,...", help="default bp")
     p.add_argument("--batch-size", type=count, default=128, help="default %(default)s")
     p.add_argument("--backend", choices=("numpy", "cupy"), default="numpy",
-                   help="cupy: time by events on the GPU, and its peak memory; no floor")
+                   help="cupy: time by events on the GPU, and its peak memory")
     p.add_argument("--threads", type=count, help="default: one for each CPU")
     p.add_argument("--turns", type=count, default=12, help="turns of each side")
     p.add_argument("--steps", type=count, default=TURN, help="steps in a turn, at most")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ref import architectures, parallel, rules, training
+from ref.linear.patches import Patches
 from ref.network import initial_parameters
 from ref.parallel import each, later, matmul, slices, threads
 
@@ -117,6 +118,20 @@ def test_a_step_does_not_depend_on_the_threads(monkeypatch, layers, name):
         for symbol, layers_ in ends[0].items():
             for l, p in layers_.items():
                 assert np.array_equal(p, other[symbol][l]), (symbol, l)
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3, 5, 9])
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+def test_every_other_block_of_rows_touches_other_inputs(kernel, stride):
+    """So that threads may add to one image; and no block is larger than that needs."""
+    geometry = Patches((40, 40, 1), (kernel, kernel), stride)
+    rows = geometry.disjoint_rows()
+
+    def first_two_apart(rows):
+        last_of_first = stride * (rows - 1) + kernel - 1
+        return last_of_first < stride * 2 * rows  # where the block after the next begins
+
+    assert first_two_apart(rows) and (rows == 1 or not first_two_apart(rows - 1))
 
 
 @pytest.mark.parametrize("variable", ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"])
