@@ -19,4 +19,8 @@ if _given is None:
 else:
     os.environ["OPENBLAS_NUM_THREADS"] = _given
 
+from .heap import keep_freed_memory  # noqa: E402
+
+keep_freed_memory()
+
 __version__ = "0.1.0"
