@@ -2,14 +2,14 @@
 
 A training step frees its arrays and the next asks for the same sizes again. By default glibc gives
 large ones back to the system in between, which hands them out again as fresh pages, each cleared
-and mapped at its first use: a third of the time of some steps (NOTES.md, part 4).
+and mapped at its first use: up to a quarter of a step's time (NOTES.md, part 4).
 """
 
 import ctypes
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEPT = 1 << 30  # bytes free at the end of a heap before any go back
-LARGE = 1 << 25  # the highest that glibc takes: larger arrays still come from the system
+LARGE = 1 << 25  # the highest that glibc takes on 64 bits: larger arrays still come from the system
 
 
 def keep_freed_memory():

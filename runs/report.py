@@ -145,9 +145,11 @@ def autoencoders(cells):
 
 def variant(record, in_a_cell):
     """What sets a run apart from the cells of Table 1."""
-    found = [f"{key} {value:g} (default {default:g})" if isinstance(value, (int, float))
-             else f"{key} {value} (default {default})"
-             for key, (value, default) in records.differences(record).items()]
+    differences = records.differences(record)
+    source = "Table 5" if "hyperparameters" in differences else "default"
+    found = [f"{key} {value:g} ({source} {usual:g})" if isinstance(value, (int, float))
+             else f"{key} {value} (default {usual})"
+             for key, (value, usual) in differences.items()]
     if not in_a_cell and not found:
         found.append("another run of this cell and seed is longer")
     in_table = record.arch.replace("-conv", "-lc") in paper.COLUMNS
