@@ -146,10 +146,13 @@ def autoencoders(cells):
 def variant(record, in_a_cell):
     """What sets a run apart from the cells of Table 1."""
     differences = records.differences(record)
-    source = "Table 5" if "hyperparameters" in differences else "default"
+    papers = differences.pop("hyperparameters", None)
+    source = "Table 5" if papers else "default"
     found = [f"{key} {value:g} ({source} {usual:g})" if isinstance(value, (int, float))
              else f"{key} {value} (default {usual})"
              for key, (value, usual) in differences.items()]
+    if papers:
+        found.append("otherwise Table 5's")
     if not in_a_cell and not found:
         found.append("another run of this cell and seed is longer")
     in_table = record.arch.replace("-conv", "-lc") in paper.COLUMNS

@@ -1,5 +1,6 @@
 """runs.report: the page says what the folders hold, what is missing, and nothing else."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from run_folders import make
 
+from ref import hyperparameters
 from runs import paper, ranks
 
 OUT = Path("runs/results")
@@ -98,6 +100,16 @@ def test_other_runs_are_listed_with_what_differs(page):
     assert what["c"][0] == "another run of this cell and seed is longer"
     assert what["d"][0] == "not in the paper's table" and what["e"][0] == "on digits"
     assert what["a"][5:] == ["2.0", "abc", "a processor", "2026-01-01"]
+
+
+def test_what_a_run_with_the_papers_hyperparameters_changed(page):
+    paper_setting = hyperparameters.TABLE_5["mnist-fc", "fa", None]
+    path = make(OUT / "a", "fa", **(paper_setting | {"lr": 0.5})) / "config.json"
+    config = json.loads(path.read_text())
+    config["arguments"]["hyperparameters"] = "paper"
+    path.write_text(json.dumps(config))
+    (found,) = cells(page(), "All runs").values()
+    assert found[0] == "lr 0.5 (Table 5 0.000168), otherwise Table 5's"
 
 
 def test_diverged(page):
