@@ -169,6 +169,7 @@ _SLOWER_INVERSES = {
     "sigma": 0.2,
     "batch_size": 200,
 }
+_MNIST_LC = {**_adam(5e-4, 0.9, 0.99, 1e-5), "sigma": 0.1}
 FOUND = {
     ("mnist-fc", "sdtp", "parallel"): _SLOWER_INVERSES,
     ("mnist-fc", "sdtp", "alternating"): _SLOWER_INVERSES,
@@ -184,6 +185,10 @@ FOUND = {
     ("mnist-fc", "hybrid", None): _SLOW_INVERSES,
     # Table 5's learns too; its best in 300 epochs is 0.08 above this
     ("mnist-fc", "fa", None): _adam(6e-4, 0.9, 0.999, 1e-4),
+    ("mnist-lc", "sdtp", "parallel"): {**_MNIST_LC, **_inverse(2e-6, 0.9, 0.999, 1e-4)},
+    ("mnist-lc", "sdtp", "alternating"): {**_MNIST_LC, **_inverse(2e-6, 0.9, 0.999, 1e-4)},
+    ("mnist-lc", "ao-sdtp", "parallel"): {**_MNIST_LC, **_inverse(3.5e-5, 0.9, 0.999, 1e-4)},
+    ("mnist-lc", "ao-sdtp", "alternating"): {**_MNIST_LC, **_inverse(3.5e-5, 0.9, 0.999, 1e-4)},
     # dL/dh is large where 784 squared errors are summed: a small alpha
     ("mnist-autoencoder", "dtp", "parallel"): {
         **_adam(3e-4, 0.9, 0.999, 1e-8),
