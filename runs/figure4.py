@@ -1,16 +1,16 @@
 """Figure 4: AO-SDTP's test error against the number of auxiliary outputs. python -m runs.figure4
 
-A run for each size and seed, on CIFAR-10 by default (0 units: SDTP). The same command goes on with
-runs that were stopped; other sizes, seeds or more epochs add to what is there.
+A run for each size and seed, on CIFAR-10 by default; all are recorded in --out. The same command
+goes on with runs that were stopped; other sizes, seeds or more epochs add to what is there. 0 units
+are SDTP, and a run of SDTP serves where it has the same hyperparameters.
 """
 
 import sys
 
 from data_prep.command import count
 from ref import plots
-from ref.options import UsageError
 
-from . import command, jobs, output, paper, records, table1
+from . import command, output, paper, records, table1
 
 SIZES = [0, 32, 128, 256, 512, 1000]
 
@@ -30,15 +30,26 @@ def parser():
     return p
 
 
+def job_of(column, data_name, units, seed, args, known):
+    """The run with so many auxiliary outputs."""
+    ours, _ = records.defaults(column, "ao-sdtp", args.schedule)
+    sdtp, _ = records.defaults(column, "sdtp", args.schedule)
+    if units == 0 and sdtp == {key: ours[key] for key in ours if key != "aux"}:
+        return table1.job_of(column, data_name, f"sdtp-{args.schedule}", seed, args, known)
+    return table1.job_of(column, data_name, f"ao-sdtp-{args.schedule}", seed, args, known,
+                         {"aux": units})
+
+
 def rows_of(todo, outcomes):
-    """A row a run, whatever became of it."""
+    """A row a run, whatever became of it; of one that is longer, the epochs that all have."""
     for (units, seed), job in todo.items():
-        record = records.read(job.out) if (job.out / "config.json").exists() else None
-        best = record.best() if record and record.rows else {}
-        yield {"aux": units, "seed": seed, "epochs": record.epochs if record else 0,
+        there = (job.out / "config.json").exists()
+        epochs = records.read(job.out).rows[:job.epochs] if there else []
+        best = min(epochs, key=lambda row: row["test_error"], default={})
+        yield {"aux": units, "seed": seed, "epochs": len(epochs),
                "best_test_error": best.get("test_error"), "best_epoch": best.get("epoch"),
-               "final_test_error": record.rows[-1]["test_error"] if best else None,
-               "state": outcomes[job].state, "reason": outcomes[job].reason}
+               "final_test_error": epochs[-1]["test_error"] if best else None,
+               "state": outcomes[units, seed].state, "reason": outcomes[units, seed].reason}
 
 
 def draw(plt, rows, column, title, data_name):
@@ -63,19 +74,10 @@ def draw(plt, rows, column, title, data_name):
 def work(args):
     column, data_name = table1.column_of(args.data, args.net)
     suffix = f"{column}-{args.schedule}" + ("" if data_name == "cifar10" else f"_{data_name}")
-    todo = {(units, seed): jobs.Job(
-        args.work / f"figure4_{suffix}" / f"aux{units}_seed{seed}",
-        ("--rule", "ao-sdtp", "--arch", column, "--data", args.data, "--schedule", args.schedule,
-         "--aux", units, "--seed", seed), args.epochs)
-        for seed in args.seeds for units in args.aux}
-    for (_, seed), job in todo.items():  # a folder that is there holds this very run
-        if (job.out / "config.json").exists():
-            record = records.read(job.out)
-            if (record.data, record.seed) != (data_name, seed) or set(
-                    records.differences(record)) - {"aux"}:
-                raise UsageError(f"{job.out} holds a run with other settings than today's "
-                                 "defaults: give another --work")
-    outcomes = jobs.run(list(todo.values()), args.jobs)
+    known = records.read_all(args.work) + records.read_all(args.out)
+    todo = {(units, seed): job_of(column, data_name, units, seed, args, known)
+            for seed in args.seeds for units in args.aux}
+    outcomes = table1.train_and_record(todo, args)
     rows = list(rows_of(todo, outcomes))
     path = args.out / f"figure4_{suffix}.csv"
     output.write_csv(path, rows)

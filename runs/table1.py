@@ -53,17 +53,24 @@ def check_rows(rows, column):
                              + ", ".join(paper.TABLE_1[column]))
 
 
-def job_of(column, data_name, row, seed, args, known=()):
-    """The job of a cell: a run that is there already, or one in a new folder below --work."""
+def job_of(column, data_name, row, seed, args, known=(), other=None):
+    """The job of a cell: a run that is there already, or one in a new folder below --work.
+
+    other  {hyperparameter: value} that takes the place of the row's own
+    """
     rule, schedule = paper.method(row)
     arch = paper.network(column, row)
+    usual, _ = records.defaults(arch, rule, schedule)
+    other = {key: value for key, value in (other or {}).items() if value != usual[key]}
     line = ["--rule", rule, "--arch", arch, "--data", args.data, "--seed", seed]
     line += ["--schedule", schedule] if schedule else []
+    line += [word for key, value in other.items() for word in (f"--{key}", value)]
     wanted = (arch, rule, schedule, data_name)
-    mine = [r for r in known if r.what == wanted and r.seed == seed and not records.differences(r)
+    mine = [r for r in known if r.what == wanted and r.seed == seed
+            and {key: value for key, (value, _) in records.differences(r).items()} == other
             and (r.epochs >= args.epochs or can_go_on(r))]
-    place = (max(mine, key=lambda r: r.epochs).path if mine else
-             records.free(args.work / records.name_of(*wanted, seed)))
+    name = records.name_of(*wanted, seed, [f"{key}{value}" for key, value in other.items()])
+    place = max(mine, key=lambda r: r.epochs).path if mine else records.free(args.work / name)
     return jobs.Job(place, tuple(line), args.epochs)
 
 

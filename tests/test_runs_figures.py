@@ -93,21 +93,34 @@ def test_figure_2_trains_what_is_missing(command, here, tiny):
 
 
 def test_figure_4(command, here, tiny):
-    """A run for each size, with that many units; more sizes go on from what is there."""
+    """A recorded run for each size, with that many units; more sizes go on from what is there."""
     line = ["runs.figure4", "--data", tiny, "--epochs", 1, "--jobs", 2]
-    assert command(*line, "--aux", "0,8").status == 0
-    assert "training 1 of 3" in command(*line, "--aux", "0,8,16").out
+    assert command(*line, "--aux", "0,512").status == 0
+    assert "training 1 of 3" in command(*line, "--aux", "0,16,512").out
     name = "figure4_mnist-fc-parallel_tiny"
     assert [(row["aux"], row["epochs"], row["state"]) for row in rows(name)] == [
-        ("0", "1", "done"), ("8", "1", "done"), ("16", "1", "done")]
+        ("0", "1", "done"), ("16", "1", "done"), ("512", "1", "done")]
     for row in rows(name):
-        run = WORK / name / f"aux{row['aux']}_seed0"
-        record = records.read(run)
+        size = {"512": ""}.get(row["aux"], f"-aux{row['aux']}")  # 512 is a cell of Table 1
+        run = f"mnist-fc_ao-sdtp-parallel{size}_tiny"
+        record = records.read(OUT / run)
         assert record.config["hyperparameters"]["aux"] == int(row["aux"])
         assert record.best()["test_error"] == float(row["best_test_error"])
-        with h5py.File(run / "parameters.h5") as file:
+        with h5py.File(WORK / run / "parameters.h5") as file:
             assert file["V_6"].shape == (10 + int(row["aux"]), 256)
     assert_picture(name)
+
+
+def test_figure_4_takes_runs_of_table_1(command, here):
+    """On CIFAR-10, AO-SDTP's cell and, for 0 units, SDTP's: they share all hyperparameters."""
+    noise_images(here / "cifar10.h5", shape=(32, 32, 3))
+    make(OUT / "cifar-fc_ao-sdtp-parallel", "ao-sdtp-parallel", "cifar-fc", test=[47, 46])
+    make(OUT / "cifar-fc_sdtp-parallel", "sdtp-parallel", "cifar-fc", test=[56, 55, 9])
+    make(OUT / "other", "ao-sdtp-parallel", "cifar-fc", aux=0, lr=0.5, test=[1, 1])
+    result = command("runs.figure4", "--data", "cifar10.h5", "--aux", "0,512", "--epochs", 2)
+    assert result.status == 0 and "training" not in result.out
+    assert [(row["aux"], float(row["best_test_error"])) for row in rows(
+        "figure4_cifar-fc-parallel")] == [("0", 55), ("512", 46)]
 
 
 def test_figures_6_and_7(command, here, tiny):
