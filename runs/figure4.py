@@ -67,7 +67,7 @@ def draw(plt, rows, column, title, data_name):
         axes.axhline(none, color="#555555", linestyle=":", label="the paper, 0 units (about)")
         axes.axhline(many, color="#555555", linestyle="-.", label="the paper, 1000 units (about)")
     axes.set(title=title, xlabel="auxiliary output units", ylabel="best test error (%)")
-    axes.legend(fontsize=9)
+    axes.legend(fontsize=9, ncol=2, loc="upper center", bbox_to_anchor=(0.5, -0.14))
     return figure
 
 
