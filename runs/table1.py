@@ -64,7 +64,7 @@ def job_of(column, data_name, row, seed, args, known=(), other=None):
     other = {key: value for key, value in (other or {}).items() if value != usual[key]}
     line = ["--rule", rule, "--arch", arch, "--data", args.data, "--seed", seed]
     line += ["--schedule", schedule] if schedule else []
-    line += [word for key, value in other.items() for word in (f"--{key}", value)]
+    line += [word for key, value in other.items() for word in (f"--{key.replace('_', '-')}", value)]
     wanted = (arch, rule, schedule, data_name)
     mine = [r for r in known if r.what == wanted and r.seed == seed
             and {key: value for key, (value, _) in records.differences(r).items()} == other
