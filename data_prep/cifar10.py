@@ -21,8 +21,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from data_prep import command, download, hdf5
+from data_prep import download, hdf5
 from data_prep.hdf5 import DataError
+from ref.common import command
 
 MIRRORS = ["https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"]
 ARCHIVE = "cifar-10-binary.tar.gz"
@@ -133,7 +134,7 @@ def unpack(names, files):
     return images, labels
 
 
-def main(arguments):
+def main(arguments=None):
     parser = command.Parser("python -m data_prep.cifar10",
                             description="Write CIFAR-10 (its binary version) as HDF5.")
     parser.add_argument("--source", type=Path, metavar="PATH",
@@ -168,8 +169,8 @@ def main(arguments):
     hdf5.write(args.out, train, test, name="cifar10", classes=CLASSES, seed=args.seed,
                source=source, sha256=sha256,
                command=command.command_line("data_prep.cifar10", arguments))
-    print(command.done_line(args.out, "cifar10", train[0].shape, test[0].shape, len(CLASSES)))
+    print(hdf5.done_line(args.out, "cifar10", train[0].shape, test[0].shape, len(CLASSES)))
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, "interrupted: no data set was written")

@@ -26,8 +26,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data_prep import command, hdf5
+from data_prep import hdf5
 from data_prep.styles import STYLES
+from ref.common import command
 
 SIZE = 28
 CLASSES = [str(digit) for digit in range(10)]
@@ -180,7 +181,7 @@ def make(path, seed=0, n_train=10000, n_test=2000):
                command=f"data_prep.digits.make(seed={seed}, n_train={n_train}, n_test={n_test})")
 
 
-def main(arguments):
+def main(arguments=None):
     parser = command.Parser("python -m data_prep.digits", description="Draw the data set `digits`.")
     parser.add_argument("--out", type=command.new_file, default=Path("data/digits.h5"),
                         help="the HDF5 file to write (default %(default)s)")
@@ -190,8 +191,8 @@ def main(arguments):
     args = parser.parse_args(arguments)
     make(args.out, args.seed, args.n_train, args.n_test)
     shape = (args.n_train, SIZE, SIZE, 1)
-    print(command.done_line(args.out, "digits", shape, (args.n_test, *shape[1:]), len(CLASSES)))
+    print(hdf5.done_line(args.out, "digits", shape, (args.n_test, *shape[1:]), len(CLASSES)))
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, "interrupted: no data set was written")

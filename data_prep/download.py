@@ -14,7 +14,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_prep.hdf5 import DataError, make_folder
+from data_prep.hdf5 import DataError
+from ref.common.files import make_folder
 
 ATTEMPTS = 3  # at one mirror, one after the other, as long as it answers
 BLOCK = 256 * 1024  # bytes read at a time, at most

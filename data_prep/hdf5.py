@@ -25,21 +25,24 @@ same four arrays, byte for byte; only `created`, `command`, `source` and `numpy`
 """
 
 import contextlib
-import errno
 import json
 import os
+import shlex
 import time
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from ref.common.command import UserError
+from ref.common.files import flush_to_disk, make_folder, reserve
+
 FORMAT, VERSION = "ref-data", 1
 CHUNK_BYTES = 256 * 1024  # within HDF5's default chunk cache of 1 MiB
 BLOCK_BYTES = 16 * 1024 * 1024  # shuffled and written at a time, so that memory stays bounded
 
 
-class DataError(Exception):
+class DataError(UserError):
     """Something a user can put right; its text is one line: what is wrong, and what to do."""
 
 
@@ -135,35 +138,10 @@ def write(path, train, test, *, name, classes, seed, source, command, sha256=Non
             temporary.unlink()
 
 
-def make_folder(path):
-    """Make the folder and those above it, where missing. Raises DataError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise DataError(f"cannot make the folder {path}: a file is in its place") from error
-    except OSError as error:
-        raise DataError(f"cannot make the folder {path}: {error.strerror}") from error
-
-
-def reserve(path, n_bytes):
-    """Raise OSError unless a file of n_bytes, and HDF5's own share, can be written at path.
-
-    HDF5 must not find out by itself: after a failed write (disk full, over quota) it crashes the
-    whole process when the file is closed (seen with HDF5 2.0.0, h5py 3.16: segmentation fault).
-    """
-    with open(path, "wb") as file:
-        if hasattr(os, "posix_fallocate"):  # macOS has not
-            try:
-                os.posix_fallocate(file.fileno(), 0, n_bytes + n_bytes // 64 + 1024 * 1024)
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # the file system cannot
-                    raise
-
-
-def flush_to_disk(path):
-    """Return when the file or folder is on the disk, not only in the system's cache."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def done_line(path, name, train_shape, test_shape, n_classes):
+    """The last line of every command: what was written, where, and how to train on it."""
+    n, *image = train_shape
+    data = name if Path(path) == Path("data") / f"{name}.h5" else path
+    return (f"wrote {path}: {n} train and {test_shape[0]} test images of "
+            f"{'x'.join(map(str, image))}, {n_classes} classes; "
+            f"train on it: python -m ref.train --data {shlex.quote(str(data))}")

@@ -32,8 +32,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_prep import command, hdf5, imagenet_files, jpeg, shards, workers
+from data_prep import hdf5, imagenet_files, jpeg, shards, workers
 from data_prep.hdf5 import DataError
+from ref.common import command
+from ref.common.files import make_folder
 
 PARAMETERS = "parameters.json"  # in the folder of shards: what they were begun with
 COMPRESSIONS = ("none", "lzf", "gzip")
@@ -71,7 +73,7 @@ def check_folder(folder, parameters):
 @contextlib.contextmanager
 def claim(folder, parameters):
     """The folder of shards, made where missing, for this process alone. Raises DataError."""
-    hdf5.make_folder(folder)
+    make_folder(folder)
     with open(folder / ".lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -187,11 +189,11 @@ def prepare(args, given):
                            sha256={"names, sizes and labels of the source's files": tree.digest})
     n_train, n_test = (sum(n for _, n in counts[part]) for part in PARTS)
     image = (args.size, args.size, 3)
-    print(command.done_line(args.out, args.name, (n_train, *image), (n_test, *image),
+    print(hdf5.done_line(args.out, args.name, (n_train, *image), (n_test, *image),
                             len(tree.classes)))
 
 
-def main(arguments):
+def main(arguments=None):
     parser = command.Parser("python -m data_prep.imagenet",
                             description="Write ImageNet, or images in its layout, as HDF5 shards.")
     parser.add_argument("--source", type=Path, metavar="DIR", required=True,
@@ -238,4 +240,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, "interrupted: no data set was written")

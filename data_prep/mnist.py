@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep import command, download, hdf5
+from data_prep import download, hdf5
 from data_prep.hdf5 import DataError
+from ref.common import command
 
 MIRRORS = [
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -129,7 +130,7 @@ def read_part(images_path, labels_path):
     return images[..., np.newaxis], labels
 
 
-def main(arguments):
+def main(arguments=None):
     parser = command.Parser(
         "python -m data_prep.mnist",
         description="Write MNIST, or a data set in the form of MNIST's four IDX files, as HDF5.")
@@ -170,8 +171,8 @@ def main(arguments):
                seed=args.seed, source=source,
                sha256={path.name: download.digest(path) for path in paths},
                command=command.command_line("data_prep.mnist", arguments))
-    print(command.done_line(out, args.name, train[0].shape, test[0].shape, n_classes))
+    print(hdf5.done_line(out, args.name, train[0].shape, test[0].shape, n_classes))
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, "interrupted: no data set was written")

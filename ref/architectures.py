@@ -19,6 +19,7 @@ import re
 from math import prod
 
 from . import activations, losses
+from .common.command import UserError
 from .linear import Convolution, Dense, LocallyConnected
 from .network import Network
 
@@ -46,7 +47,7 @@ NAMED = {
 }
 
 
-class ArchitectureError(Exception):
+class ArchitectureError(UserError):
     """A network that can't be built; the message points at the wrong word."""
 
 
@@ -165,9 +166,8 @@ def _map_name(m):
 def main():
     import sys
 
-    from data_prep.command import Parser, count
-
     from . import rules
+    from .common.command import Parser, count
 
     p = Parser(prog="python -m ref.architectures",
                description="Print what networks hold and cost: layers, parameters, memory.")

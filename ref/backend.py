@@ -13,6 +13,8 @@ from math import prod
 
 import numpy as np
 
+from .common.command import UserError
+
 INSTALL = 'pip install "cupy-cuda12x[ctk]" (CUDA 12) or "cupy-cuda13x[ctk]" (CUDA 13)'
 
 try:
@@ -26,7 +28,7 @@ except Exception as error:  # of any kind: a broken CuPy must not stop what uses
     why_no_cupy = "CuPy is not installed" if missing else f"CuPy can't be imported ({said})"
 
 
-class BackendError(Exception):
+class BackendError(UserError):
     """The array backend asked for can't be used here; the message says what to install."""
 
 

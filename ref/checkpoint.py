@@ -18,7 +18,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from .folder import FolderError, write
+from .common.files import write
+from .folder import FolderError
 
 FORMAT, VERSION = "ref-checkpoint", 1
 NAME, PREVIOUS = "checkpoint.h5", "checkpoint.previous.h5"

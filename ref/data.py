@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 
+from .common.command import UserError
 from .seeds import stream
 
 MEMORY_LIMIT = 4 << 30  # bytes; a part larger than this is read from the file as it goes
@@ -22,7 +23,7 @@ WINDOW = 256 << 20  # bytes that are then read and shuffled together
 RUN = 1 << 20  # bytes that are read at once
 
 
-class DataFormatError(Exception):
+class DataFormatError(UserError):
     """A data file that can't be used; the message says what is wrong with it."""
 
 

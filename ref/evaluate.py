@@ -4,10 +4,9 @@ import sys
 
 import numpy as np
 
-from data_prep.command import Parser
-
 from . import architectures, folder, rules, training
 from .backend import select, to_device
+from .common.command import Parser
 from .data import open_data
 from .network import zero_parameters
 from .train import ERRORS, build, find_data, percent, reason, unit_of

@@ -10,16 +10,16 @@
 import csv
 import fcntl
 import json
-import os
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from data_prep.hdf5 import flush_to_disk, reserve
+from .common.command import UserError
+from .common.files import write
 
 
-class FolderError(Exception):
+class FolderError(UserError):
     """A run's folder that can't be used; the message says why."""
 
 
@@ -67,27 +67,6 @@ def lock(folder):
     except OSError:
         raise FolderError(f"{folder}: another process is training in this folder") from None
     return handle
-
-
-def write(path, fill, n_bytes=0, before_rename=lambda: None):
-    """Write a file as a whole or not at all: fill(temporary path), flush to the disk, rename.
-
-    n_bytes  room to reserve first: HDF5 crashes the process where the disk fills up under it
-    Raises OSError where it can't be written; what was there is then untouched.
-    """
-    temporary = path.with_name(path.name + ".part")
-    try:
-        if n_bytes:
-            reserve(temporary, n_bytes)
-        fill(temporary)
-        flush_to_disk(temporary)
-        before_rename()
-        os.replace(temporary, path)
-        flush_to_disk(path.parent)
-    except RuntimeError as error:  # h5py raises this too
-        raise OSError(f"can't write {path}: {str(error).splitlines()[0]}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_config(folder, config):

@@ -6,15 +6,10 @@
 import argparse
 import math
 
-from data_prep.command import integer_at_least
-
 from . import conventions, hyperparameters, rules
+from .common.command import UsageError, integer_at_least
 from .rules import inverses
 from .rules.sign_symmetry import MAGNITUDES
-
-
-class UsageError(Exception):
-    """Arguments that don't fit together; one clear line for the user."""
 
 
 def positive(text):

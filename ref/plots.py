@@ -4,7 +4,8 @@ Colours are Okabe & Ito's, which people with colour blindness can tell apart; a 
 is told by a marker and not by a colour. matplotlib is the optional extra `plots`.
 """
 
-from .folder import write
+from .common.command import UserError
+from .common.files import write
 
 COLOURS = {
     "bp": "#000000", "fa": "#E69F00", "dfa": "#009E73", "dtp": "#0072B2", "sdtp": "#D55E00",
@@ -15,7 +16,7 @@ NAMES = {rule: rule.upper() for rule in COLOURS} | {"sign-symmetry": "sign-symme
                                                     "hybrid": "hybrid"}
 
 
-class PlotsError(Exception):
+class PlotsError(UserError):
     """There is no matplotlib; the message says how to get it."""
 
 

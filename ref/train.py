@@ -20,15 +20,15 @@ import numpy as np
 from tqdm import tqdm
 
 import data_prep.digits
-from data_prep.command import Parser, count, seed
 
 from . import __version__, architectures, backend, checkpoint, folder, machine, rules, training
 from .augmentation import FLIPS, augment
-from .backend import BackendError, select, to_device, to_host
+from .backend import select, to_device, to_host
+from .common.command import Parser, UsageError, UserError, count, seed
 from .data import DataFormatError, open_data
 from .network import initial_parameters
 from .optim import named
-from .options import UsageError, add_setting_arguments, positive, resolve, whole
+from .options import add_setting_arguments, positive, resolve, whole
 from .seeds import stream
 
 PREPARE = {  # the command that makes data/NAME.h5
@@ -438,8 +438,7 @@ def epoch_line(row, show):
     return "   ".join(parts)
 
 
-ERRORS = (UsageError, DataFormatError, BackendError, folder.FolderError,
-          architectures.ArchitectureError, data_prep.hdf5.DataError)  # the user can put right
+ERRORS = (UserError,)  # the user can put right
 
 
 def reason(error):

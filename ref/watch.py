@@ -14,9 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from data_prep.command import Parser, new_file
-
 from . import chart, folder, plots
+from .common.command import Parser, new_file
 from .options import positive
 from .train import DEFAULT_EPOCHS, ERRORS, reason
 

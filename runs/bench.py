@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.command import Parser, count
 from ref import architectures, rules, training
 from ref import train as ref_train
 from ref.backend import to_device
+from ref.common.command import Parser, count
 from ref.network import initial_parameters
 from ref.reference.cli import in_shape
 

@@ -8,7 +8,7 @@ import statistics
 from itertools import pairwise
 
 from ref.backend import select, versions
-from ref.options import UsageError
+from ref.common.command import UsageError
 
 from . import floor
 

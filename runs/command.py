@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from data_prep.command import Parser, count
+from ref.common.command import Parser, count
 from ref.train import ERRORS, reason
 
 

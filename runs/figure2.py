@@ -7,8 +7,7 @@ It draws the runs recorded in --out, fully connected and locally connected side 
 import sys
 from functools import partial
 
-from data_prep.command import count
-from ref.options import UsageError
+from ref.common.command import UsageError, count
 
 from . import command, figures, output, paper, records, table1
 

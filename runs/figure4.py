@@ -7,8 +7,8 @@ are SDTP, and a run of SDTP serves where it has the same hyperparameters.
 
 import sys
 
-from data_prep.command import count
 from ref import plots
+from ref.common.command import count
 
 from . import command, output, paper, records, table1
 

@@ -9,8 +9,8 @@ import sys
 
 import numpy as np
 
-from data_prep.command import count, seed
 from ref import evaluate, folder, plots, train
+from ref.common.command import count, seed
 from ref.data import open_data
 from ref.network import forward
 from ref.training import to_input

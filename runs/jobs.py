@@ -16,6 +16,7 @@ from pathlib import Path
 
 import ref
 from ref import folder
+from ref.common import files
 
 from .records import DIVERGED
 
@@ -92,7 +93,7 @@ class Process:
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         reason = errors[-1] if errors else f"ended with status {status}; see {self.log}"
         if status == 1 and re.match(r"epoch \d+: ", reason):
-            folder.write(self.job.out / DIVERGED, lambda part: part.write_text(reason + "\n"))
+            files.write(self.job.out / DIVERGED, lambda part: part.write_text(reason + "\n"))
             return Outcome("diverged", reason)
         return Outcome("failed", reason)
 

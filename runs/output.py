@@ -5,13 +5,14 @@ import json
 import shlex
 import sys
 
-from ref import folder, plots, train
+from ref import plots, train
+from ref.common import files
 
 
 def write(path, fill):
-    """folder.write, in a folder that is made where it is missing."""
+    """files.write, in a folder that is made where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder.write(path, fill)
+    files.write(path, fill)
 
 
 def write_csv(path, rows):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ref import folder, hyperparameters, train
+from ref.common import files
 from ref.options import resolve
 
 from . import paper
@@ -184,7 +185,7 @@ def collect(record, results, called=None):
         (place / file).unlink(missing_ok=True)
         if (record.path / file).exists():
             content = (record.path / file).read_bytes()
-            folder.write(place / file, lambda part, content=content: part.write_bytes(content))
+            files.write(place / file, lambda part, content=content: part.write_bytes(content))
     folder.write_config(place, record.config)
     best = f", best test error {record.best()['test_error']:.4g}" if record.rows else ""
     return f"{place}: {record.epochs} epochs{best}" + (record.diverged and ", diverged")

@@ -13,10 +13,10 @@ import sys
 
 import numpy as np
 
-from data_prep.command import count, seed
 from ref import architectures, hyperparameters, rules, train
+from ref.common.command import UsageError, count, seed
 from ref.data import open_data
-from ref.options import UsageError, resolve
+from ref.options import resolve
 
 from . import command, figure5, jobs, output, records
 

@@ -7,10 +7,9 @@ recorded in --out with the table (CSV, JSON) and a picture of all curves.
 
 import sys
 
-from data_prep.command import count
 from ref import checkpoint, plots, rules, train
+from ref.common.command import UsageError, count
 from ref.data import open_data
-from ref.options import UsageError
 
 from . import command, figures, jobs, output, paper, records
 

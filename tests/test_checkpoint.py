@@ -14,6 +14,7 @@ import pytest
 
 import data_prep.digits
 from ref import checkpoint, folder, train
+from ref.common import files
 
 ROOT = Path(__file__).resolve().parent.parent
 ARRAYS = {"parameters/W_1": np.arange(6.0).reshape(2, 3), "forward/m/W_1": np.zeros((2, 3), "f4")}
@@ -165,7 +166,7 @@ def test_a_failed_write_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(folder, "reserve", full)
+    monkeypatch.setattr(files, "reserve", full)
     with pytest.raises(OSError, match="No space left"):
         checkpoint.save(tmp_path, ARRAYS, {"epoch": 2})
     assert checkpoint.load(tmp_path)[1] == {"epoch": 1}

@@ -11,6 +11,7 @@ import pytest
 
 from data_prep import hdf5
 from data_prep.hdf5 import DataError
+from ref.common.command import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 N_TRAIN, N_TEST, CLASSES = 700, 30, ["a", "b", "c"]
@@ -154,5 +155,5 @@ def test_a_folder_or_a_file_in_the_way(tmp_path, parts):
     with pytest.raises(DataError, match="is a folder"):
         write(tmp_path, *parts)
     (tmp_path / "file").write_text("x")
-    with pytest.raises(DataError, match="a file is in its place"):
+    with pytest.raises(UserError, match="a file is in its place"):
         write(tmp_path / "file" / "x.h5", *parts)

@@ -10,7 +10,7 @@ import pytest
 from test_reference import run
 from write_reference import FOLDER
 
-from ref import folder
+from ref.common import files
 from ref.reference import read as reference_read
 
 GOOD = FOLDER / "fa_conv.h5"
@@ -325,7 +325,7 @@ def test_where_write_puts_its_file(tmp_path, capsys, monkeypatch):
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(folder, "reserve", full)
+    monkeypatch.setattr(files, "reserve", full)
     status, _, err = run(capsys, "write", path, *given)
     assert (status, err) == (2, f"error: can't write {path}: No space left on device\n")
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]

@@ -15,10 +15,9 @@ import sys
 
 import numpy as np
 
-from data_prep.command import Parser, count, new_file, seed
-
 from .. import architectures, options, rules, train, training
 from ..backend import select, to_device, to_host
+from ..common.command import Parser, count, new_file, seed
 from ..data import open_data
 from ..network import initial_parameters
 from ..seeds import stream

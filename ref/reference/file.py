@@ -15,9 +15,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from data_prep.hdf5 import DataError, make_folder
-
-from .. import __version__, folder, options, rules
+from .. import __version__, options, rules
+from ..common.command import UserError
+from ..common.files import make_folder, write
 from ..network import Network
 from . import quantities
 
@@ -44,7 +44,7 @@ LAYOUTS = {  # of W_l, and the way to other frameworks
 }
 
 
-class FileError(Exception):
+class FileError(UserError):
     """A file that can't be used; the message says why, in one line."""
 
 
@@ -122,8 +122,8 @@ def save(path, content):
 
     try:
         make_folder(path.parent)
-        folder.write(path, fill, size)
-    except (OSError, DataError) as error:
+        write(path, fill, size)
+    except (OSError, UserError) as error:
         reason = getattr(error, "strerror", None) or error
         raise FileError(f"can't write {path}: {reason}") from None
 

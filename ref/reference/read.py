@@ -13,9 +13,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from data_prep.command import Parser
-
 from .. import activations, losses, options, rules
+from ..common.command import Parser
 from ..linear import Convolution, Dense, LocallyConnected
 from ..network import Network
 from .file import (

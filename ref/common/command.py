@@ -1,0 +1,145 @@
+"""How every command reads its arguments, reports a problem and ends.
+
+Exit status: 0 done; 1 the work failed on the way (the command says which); 2 something the user can
+put right, in one line `error: ...` on stderr; 128 + n ended by signal n: 130 Ctrl-C, 143 SIGTERM,
+129 SIGHUP, 138 SIGUSR1 (which SLURM can send before its time limit), 141 nobody reads stdout.
+"""
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+                 if hasattr(signal, name))  # Windows has fewer
+
+
+class UserError(Exception):
+    """Something a user can put right; its text is one line: what is wrong, and what to do."""
+
+
+class UsageError(UserError):
+    """Arguments that don't fit together."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asks the command to end; `number` says which."""
+
+    def __init__(self, number):
+        super().__init__(number)
+        self.number = number
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that reports a wrong argument in one line, like every other error."""
+
+    def error(self, message):
+        print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def seed(text):
+    """An argparse type: an integer from 0 to 2^128 - 1, which is as much as NumPy mixes in."""
+    value = integer_at_least(text, 0)
+    if value >= 1 << 128:
+        raise argparse.ArgumentTypeError(f"{text!r} is not below 2^128")
+    return value
+
+
+def count(text):
+    """An argparse type: an integer >= 1."""
+    return integer_at_least(text, 1)
+
+
+def new_file(text):
+    """An argparse type: the path of a file to write, as a Path; not a folder."""
+    if Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a folder: name the file to write in it")
+    return Path(text)
+
+
+def integer_at_least(text, least):
+    """`text` as an integer >= least. Raises ArgumentTypeError."""
+    if not text.isascii() or not text.isdigit() or len(text) > 40 or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer >= {least}")
+    return int(text)
+
+
+def command_line(module, arguments=None):
+    """The command as a user types it, for what records where it came from."""
+    given = sys.argv[1:] if arguments is None else arguments
+    return shlex.join(["python", "-m", module, *given])
+
+
+def one_line(error):
+    """What an exception says, in one line, with the file's name where it has one."""
+    if isinstance(error, OSError) and error.strerror:
+        name = f"{error.filename}: " if error.filename else ""
+        return f"{name}{error.strerror}"
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def run(work, stopped="interrupted"):
+    """Call work(), which returns an exit status or None, and end the process with it.
+
+    Whatever the user can put right, and every way of being stopped, ends in one line on stderr.
+    stopped  that line, after a signal
+    """
+    open_streams()
+    for number in STOPPING:
+        signal.signal(number, _raise_stopped)
+    try:
+        status = work() or 0
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads any more, as behind `| head -1`: no reason to complain
+        status = 128 + 13
+    except UserError as error:
+        status = _say(f"error: {one_line(error)}", 2)
+    except OSError as error:
+        status = _say(f"error: {one_line(error)}", 2)
+    except MemoryError as error:
+        said = f" ({one_line(error)})" if str(error) else ""
+        status = _say(f"error: not enough memory{said}: free some, or ask for less", 2)
+    except KeyboardInterrupt as stop:
+        status = _say(stopped, 128 + getattr(stop, "number", signal.SIGINT))
+    _discard_output()
+    sys.exit(status)
+
+
+def open_streams():
+    """Give a process that was started with closed streams (2>&-) something to write to, before any
+    file takes their numbers; and let names be printed that the terminal has no letters for."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(handle)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for the whole process
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _raise_stopped(number, _):
+    for other in STOPPING:  # a second one ends the process at once
+        signal.signal(other, signal.SIG_DFL)
+    raise Stopped(number)
+
+
+def _say(line, status):
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:  # stderr is full or broken: the status alone must tell
+        pass
+    return status
+
+
+def _discard_output():
+    """Flush what can be; what cannot must not make Python complain at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,63 @@
+"""Files that are whole or not there: written beside, flushed to the disk, renamed."""
+
+import errno
+import os
+from pathlib import Path
+
+from .command import UserError
+
+
+def write(path, fill, n_bytes=0, before_rename=lambda: None):
+    """Write a file as a whole or not at all: fill(temporary path), flush to the disk, rename.
+
+    n_bytes  room to reserve first: HDF5 crashes the process where the disk fills up under it
+    Raises OSError where it can't be written; what was there is then untouched.
+    """
+    path = Path(path)
+    temporary = path.with_name(path.name + ".part")
+    try:
+        if n_bytes:
+            reserve(temporary, n_bytes)
+        fill(temporary)
+        flush_to_disk(temporary)
+        before_rename()
+        os.replace(temporary, path)
+        flush_to_disk(path.parent)
+    except RuntimeError as error:  # h5py raises this too
+        raise OSError(f"can't write {path}: {str(error).splitlines()[0]}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def make_folder(path):
+    """Make the folder and those above it, where missing. Raises UserError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"cannot make the folder {path}: a file is in its place") from error
+    except OSError as error:
+        raise UserError(f"cannot make the folder {path}: {error.strerror}") from error
+
+
+def reserve(path, n_bytes):
+    """Raise OSError unless a file of n_bytes, and HDF5's own share, can be written at path.
+
+    HDF5 must not find out by itself: after a failed write (disk full, over quota) it crashes the
+    whole process when the file is closed (seen with HDF5 2.0.0, h5py 3.16: segmentation fault).
+    """
+    with open(path, "wb") as file:
+        if hasattr(os, "posix_fallocate"):  # macOS has not
+            try:
+                os.posix_fallocate(file.fileno(), 0, n_bytes + n_bytes // 64 + 1024 * 1024)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # the file system cannot
+                    raise
+
+
+def flush_to_disk(path):
+    """Return when the file or folder is on the disk, not only in the system's cache."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
