@@ -1,10 +1,36 @@
 """Files that are whole or not there: written beside, flushed to the disk, renamed."""
 
 import errno
+import itertools
 import os
 from pathlib import Path
 
 from .command import UserError
+
+_numbers = itertools.count()
+
+
+def temporary_name(path):
+    """Make a new, empty file beside `path` and return its name, a Path: `path` until it is whole.
+
+    It fits wherever a file may be, however long the name of `path`; no other process or call has
+    the same; and a link that somebody laid there is not followed. The caller renames or removes it.
+    Raises OSError.
+    """
+    exclusive = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+    while True:
+        temporary = Path(path).with_name(f".ref-{os.getpid()}-{next(_numbers)}.tmp")
+        try:
+            os.close(os.open(temporary, exclusive, 0o666))
+            return temporary
+        except FileExistsError:  # of a process that was killed and had our number
+            continue
+
+
+def remove_temporary(folder):
+    """Remove what killed processes left in a folder, which no other process may write to now."""
+    for path in Path(folder).glob(".ref-*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def write(path, fill, n_bytes=0, before_rename=lambda: None):
@@ -14,7 +40,7 @@ def write(path, fill, n_bytes=0, before_rename=lambda: None):
     Raises OSError where it can't be written; what was there is then untouched.
     """
     path = Path(path)
-    temporary = path.with_name(path.name + ".part")
+    temporary = temporary_name(path)
     try:
         if n_bytes:
             reserve(temporary, n_bytes)
