@@ -6,6 +6,7 @@ put right, in one line `error: ...` on stderr; 128 + n ended by signal n: 130 Ct
 """
 
 import argparse
+import contextlib
 import os
 import shlex
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
                  if hasattr(signal, name))  # Windows has fewer
+NOBODY_READS = 13  # SIGPIPE, which Windows has not
 
 
 class UserError(Exception):
@@ -33,11 +35,30 @@ class Stopped(KeyboardInterrupt):
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that reports a wrong argument in one line, like every other error."""
+    """An ArgumentParser that reports a wrong argument in one line, like every other error, and
+    has --version."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.add_argument("--version", action=_Version, help="print version and commit, and end")
 
     def error(self, message):
         print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(2)
+
+
+class _Version(argparse.Action):
+    """Print version and commit; git is asked only then."""
+
+    def __init__(self, option_strings, dest, help=None):
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS,
+                         help=help)
+
+    def __call__(self, parser, *_):
+        from . import version
+
+        print(version.line())
+        parser.exit()
 
 
 def seed(text):
@@ -78,7 +99,7 @@ def one_line(error):
     if isinstance(error, OSError) and error.strerror:
         name = f"{error.filename}: " if error.filename else ""
         return f"{name}{error.strerror}"
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
 def run(work, stopped="interrupted"):
@@ -88,24 +109,32 @@ def run(work, stopped="interrupted"):
     stopped  that line, after a signal
     """
     open_streams()
-    for number in STOPPING:
-        signal.signal(number, _raise_stopped)
+    listen(_raise_stopped)
     try:
-        status = work() or 0
+        status = _status(work)
         sys.stdout.flush()
     except BrokenPipeError:  # nobody reads any more, as behind `| head -1`: no reason to complain
-        status = 128 + 13
+        status = 128 + NOBODY_READS
     except UserError as error:
-        status = _say(f"error: {one_line(error)}", 2)
+        status = say(f"error: {one_line(error)}", 2)
     except OSError as error:
-        status = _say(f"error: {one_line(error)}", 2)
+        where = "stdout: " if error.filename is None and _is_stdouts(error) else ""
+        status = say(f"error: {where}{one_line(error)}", 2)
     except MemoryError as error:
         said = f" ({one_line(error)})" if str(error) else ""
-        status = _say(f"error: not enough memory{said}: free some, or ask for less", 2)
+        status = say(f"error: not enough memory{said}: free some, or ask for less", 2)
     except KeyboardInterrupt as stop:
-        status = _say(stopped, 128 + getattr(stop, "number", signal.SIGINT))
+        status = say(stopped, 128 + getattr(stop, "number", signal.SIGINT))
     _discard_output()
     sys.exit(status)
+
+
+def _status(work):
+    """work's exit status, also where argparse ends it (--help, a wrong argument)."""
+    try:
+        return work() or 0
+    except SystemExit as end:
+        return end.code or 0
 
 
 def open_streams():
@@ -117,23 +146,70 @@ def open_streams():
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for the whole process
+            nowhere = open(os.devnull, "w", errors="backslashreplace")  # noqa: SIM115
+            setattr(sys, name, nowhere)  # for the whole process
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
+def listen(handler):
+    """Have the stopping signals handled, but for those that the process was started to ignore
+    (nohup ignores SIGHUP; a shell's background job may ignore SIGINT). Returns the old handlers."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    for number, old in before.items():
+        if old != signal.SIG_IGN:
+            signal.signal(number, handler)
+    return before
+
+
+def insist():
+    """From now on, another signal ends the process at once.
+
+    Not SIGHUP: when a terminal closes, the system and the shell may both send it.
+    """
+    for number in STOPPING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            hang_up = number == getattr(signal, "SIGHUP", None)
+            signal.signal(number, signal.SIG_IGN if hang_up else signal.SIG_DFL)
+
+
 def _raise_stopped(number, _):
-    for other in STOPPING:  # a second one ends the process at once
-        signal.signal(other, signal.SIG_DFL)
+    insist()
     raise Stopped(number)
 
 
-def _say(line, status):
+@contextlib.contextmanager
+def noticing(ask):
+    """Within this, the first stopping signal calls ask(number) and interrupts nothing; a second one
+    ends the process at once."""
+
+    def notice(number, _):
+        insist()
+        ask(number)
+
+    before = listen(notice)
     try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is notice:
+                signal.signal(number, handler)
+
+
+def say(line, status=0):
+    """A line on stderr; returns the status, which must tell alone where stderr is full or broken."""
+    with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)
-    except OSError:  # stderr is full or broken: the status alone must tell
-        pass
     return status
+
+
+def _is_stdouts(error):
+    """Whether the error is stdout's: what could not be written is still there, and fails again."""
+    try:
+        sys.stdout.flush()
+    except OSError as again:
+        return again.errno == error.errno
+    return False
 
 
 def _discard_output():

@@ -5,7 +5,7 @@ import itertools
 import os
 from pathlib import Path
 
-from .command import UserError
+from .command import UserError, say
 
 _numbers = itertools.count()
 
@@ -82,8 +82,47 @@ def reserve(path, n_bytes):
 
 def flush_to_disk(path):
     """Return when the file or folder is on the disk, not only in the system's cache."""
+    if os.name == "nt":  # there it can't be done with a file opened for reading, or a folder
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def lock(path, taken):
+    """Hold the lock of the file `path` (made where missing) until the handle returned is closed.
+
+    taken  the UserError's text where another process holds it
+    A file system or a system without locks is no reason to refuse: a warning on stderr, and on.
+    Raises UserError, and OSError where the file can't be opened.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    handle = os.fdopen(os.open(path, flags, 0o666), "r+")
+    try:
+        import fcntl  # not on Windows
+    except ImportError:
+        return _without_lock(path, handle, "this system has no file locks")
+    why = None
+    for attempt in (fcntl.flock, fcntl.lockf):  # some file systems know one, some the other
+        try:
+            attempt(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return handle
+        except OSError as error:
+            why = error
+            if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES):
+                break
+            if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK,
+                                   errno.EINVAL):
+                handle.close()
+                raise UserError(f"{path}: can't be locked ({error.strerror})") from None
+    else:
+        return _without_lock(path, handle, f"its file system has no locks ({why.strerror})")
+    handle.close()
+    raise UserError(taken)
+
+
+def _without_lock(path, handle, why):
+    say(f"warning: {path}: {why}; see to it that no other process works in {Path(path).parent}")
+    return handle
