@@ -163,9 +163,7 @@ def _map_name(m):
     return f"{m.kind} {_x((*m.kernel, m.channels))}/{m.stride}"
 
 
-def main():
-    import sys
-
+def work():
     from . import rules
     from .common.command import Parser, count
 
@@ -178,15 +176,16 @@ def main():
                    help=f"whose arrays to count: {', '.join(rules.NAMES)} (default %(default)s)")
     p.add_argument("--batch-size", type=count, default=128, help="default %(default)s")
     args = p.parse_args()
-    try:
-        for name in [args.arch] if args.arch else NAMED:
-            in_shape = None if name in NAMED else read_shape(args.in_shape)
-            net = rules.get(args.rule).extend(build(name, in_shape))
-            print(*describe(name, net, args.batch_size), "", sep="\n")
-    except ArchitectureError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    for name in [args.arch] if args.arch else NAMED:
+        in_shape = None if name in NAMED else read_shape(args.in_shape)
+        net = rules.get(args.rule).extend(build(name, in_shape))
+        print(*describe(name, net, args.batch_size), "", sep="\n")
+
+
+def main():
+    from .common import command
+
+    command.run(work)
 
 
 def read_shape(text):
@@ -197,4 +196,4 @@ def read_shape(text):
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -1,21 +1,23 @@
 """Report a finished run on a data set: python -m ref.evaluate RUN [--data NAME|FILE]"""
 
-import sys
-
 import numpy as np
 
 from . import architectures, folder, rules, training
-from .backend import select, to_device
-from .common.command import Parser
+from .backend import is_device_error, select, to_device
+from .common import command
+from .common.command import Parser, UserError
 from .data import open_data
+from .find import find_data, find_recorded
+from .lines import percent, unit_of
 from .network import zero_parameters
-from .train import ERRORS, build, find_data, percent, reason, unit_of
+from .train import build
 
 
 def parser():
     p = Parser(prog="python -m ref.evaluate", description=__doc__.split(":")[0])
     p.add_argument("run", metavar="RUN", help="a run's folder, as ref.train prints it")
-    p.add_argument("--data", metavar="NAME|FILE", help="default: the data it was trained on")
+    p.add_argument("--data", metavar="NAME|FILE",
+                   help="default: the data it was trained on, found by name and digest")
     p.add_argument("--backend", choices=("numpy", "cupy"), default="numpy",
                    help="numpy, or cupy for a GPU (default %(default)s)")
     return p
@@ -45,9 +47,10 @@ def report(run, data_name, backend):
     arguments, setting = config["arguments"], config["hyperparameters"]
     if arguments["rule"] not in rules.NAMES or arguments["dtype"] not in ("float32", "float64"):
         raise folder.FolderError(f"{run}: config.json has an unknown rule or dtype")
-    data = open_data(find_data(data_name or config["data"]["path"]))
+    arrays = folder.read_parameters(run)
+    data = open_data(find_data(data_name) if data_name else find_recorded(config, run))
     net = build(arguments["arch"], arguments["rule"], setting, data)
-    params = to_device(restore(net, run, folder.read_parameters(run)), xp)
+    params = to_device(restore(net, run, arrays), xp)
     dtype = np.dtype(arguments["dtype"])
     show = unit_of(net)
     yield f"{run}: {arguments['rule']} on {arguments['arch']}, evaluated on {data.name}"
@@ -61,18 +64,20 @@ def report(run, data_name, backend):
         yield f"test error by class: {shown}"
 
 
-def main():
+def work():
     args = parser().parse_args()
     try:
         for line in report(args.run, args.data, args.backend):
             print(line, flush=True)
-        return 0
-    except (*ERRORS, OSError) as error:
-        print(f"error: {reason(error)}", file=sys.stderr)
-    except MemoryError as error:
-        print(f"error: not enough memory ({reason(error)})", file=sys.stderr)
-    return 2
+    except Exception as error:
+        if is_device_error(error):
+            raise UserError(f"the device failed ({command.one_line(error)})") from None
+        raise
+
+
+def main():
+    command.run(work)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -8,15 +8,19 @@
 """
 
 import csv
-import fcntl
 import json
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from .common import files, hdf5
 from .common.command import UserError
 from .common.files import write
+
+LOCK = ".lock"
+# what may be there before a run begins: runs/jobs.py's log of what it prints is
+NOT_YET_A_RUN = (LOCK, "log.txt")
 
 
 class FolderError(UserError):
@@ -24,34 +28,56 @@ class FolderError(UserError):
 
 
 def check_free(out):
-    """Raise FolderError if the folder `out` already holds a run; None is fine."""
+    """Raise FolderError unless a run may begin in the folder `out`: it is empty or not there yet.
+
+    None is fine. Nothing of somebody else's is ever written over.
+    """
+    if out is None:
+        return
     try:
-        taken = out is not None and (Path(out) / "config.json").exists()
+        there = sorted(path.name for path in Path(out).iterdir())
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise FolderError(f"--out {out}: can't be a folder ({error.strerror})") from None
-    if taken:
+    if "config.json" in there:
         raise FolderError(
             f"--out {out}: this folder already holds a run; name another, or leave out --out")
+    others = [name for name in there
+              if name not in NOT_YET_A_RUN and not Path(name).match(files.TEMPORARY)]
+    if others:
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        raise FolderError(f"--out {out}: this folder is not empty (it holds "
+                          f"{', '.join(others[:3])}{more}) and no run; name another, or leave out "
+                          "--out")
 
 
 def create(out, name):
-    """Make and return the folder `out`, or runs/out/<name> with a number where that is taken.
+    """Make the folder `out`, or runs/out/<name> with a number where that is taken, and lock it.
 
-    Raises FolderError if `out` already holds a run, or can't be made.
+    Returns (folder, lock). The lock comes before anything is written: of two processes that were
+    given one folder, the second must not spoil what the first has begun.
+    Raises FolderError if a run can't begin in `out`, or the folder can't be made.
     """
-    check_free(out)
     if out is not None:
+        check_free(out)
         folder = Path(out)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FolderError(f"--out {out}: can't make this folder ({error.strerror})") from None
-        return folder
+        held = lock(folder)
+        try:
+            check_free(out)  # again: now nobody else can begin here
+        except FolderError:
+            held.close()
+            raise
+        return folder, held
     for number in range(1, 100_000):
         folder = Path("runs/out") / (name if number == 1 else f"{name}-{number}")
         try:
             folder.mkdir(parents=True)
-            return folder
+            return folder, lock(folder)
         except FileExistsError:
             continue
         except OSError as error:
@@ -60,13 +86,19 @@ def create(out, name):
 
 
 def lock(folder):
-    """Hold the folder for this process until it ends. Raises FolderError if another one does."""
-    handle = open(Path(folder) / ".lock", "w")  # noqa: SIM115 - open for as long as we run
+    """Hold the folder for this process until it ends, or closes what is returned.
+
+    Raises FolderError if another one does, or where nothing can be written.
+    """
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise FolderError(f"{folder}: another process is training in this folder") from None
-    return handle
+        held = files.lock(Path(folder) / LOCK,
+                          f"{folder}: another process is training in this folder")
+    except UserError as error:
+        raise FolderError(str(error)) from None
+    except OSError as error:
+        raise FolderError(f"{folder}: can't write here ({error.strerror})") from None
+    files.remove_temporary(folder)  # of a process that was killed
+    return held
 
 
 def write_config(folder, config):
@@ -79,7 +111,7 @@ def read_config(folder):
     try:
         config = json.loads((Path(folder) / "config.json").read_text())
         for keys in (("arguments", "arch"), ("arguments", "rule"), ("arguments", "dtype"),
-                     ("arguments", "seed"), ("data", "path"), ("data", "digest"),
+                     ("arguments", "seed"), ("data", "name"), ("data", "digest"),
                      ("hyperparameters", "batch_size")):
             config[keys[0]][keys[1]]
     except (OSError, ValueError, KeyError, TypeError):
@@ -136,10 +168,13 @@ def read_parameters(folder):
     """{name: NumPy array}. Raises FolderError where there are none."""
     path = Path(folder) / "parameters.h5"
     if not path.exists():
-        raise FolderError(f"{folder}: this run has no parameters.h5; it has not ended yet, or the "
-                          "file was not kept")
-    try:
-        with h5py.File(path, "r") as file:
+        if (Path(folder) / LOCK).exists():
+            raise FolderError(f"{folder}: this run has no parameters.h5: it has not ended yet, or "
+                              f"was killed; go on with: python -m ref.train --resume {folder}")
+        raise FolderError(f"{folder}: this run has no parameters.h5: of a recorded run only the "
+                          "curves are kept; train it again (its config.json has the command)")
+    with hdf5.open_file(path, FolderError) as file:
+        try:
             return {name: np.asarray(file[name]) for name in file}
-    except OSError as error:
-        raise FolderError(f"{path}: can't be read ({error})") from None
+        except (OSError, RuntimeError, TypeError) as error:
+            raise FolderError(f"{path}: can't be read ({hdf5.reason(error)})") from None

@@ -210,6 +210,12 @@ GENERIC = {
     "sigma": 0.1,
 }
 
+# Plain gradient descent has rates of its own: Table 5's and ours are Adam's, which divides by the
+# gradient's size. Found on digits and MNIST (NOTES.md, part 3); 0.3 is too much for bp.
+SGD = {"lr": 0.1, "inverse_lr": 1e-3}
+SGD_RECONSTRUCTION = {"lr": 3e-3, "inverse_lr": 1e-3}  # its loss is a sum over all pixels
+SGD_SOURCE = "generic for sgd"
+
 # Whose column a rule or a network takes that has none of its own.
 SAME_AS_RULE = {"ao-sdtp": "sdtp", "tp": "sdtp", "hybrid": "sdtp", "sign-symmetry": "fa"}
 SAME_AS_ARCH = {
@@ -237,3 +243,9 @@ def lookup(arch, rule, schedule, which="default"):
                     source = name if (a, r) == (arch, rule) else f"{name} for {r} on {a}"
                     return {**GENERIC, **table[key]}, source
     return dict(GENERIC), "generic"
+
+
+def sgd_rates(arch):
+    """{"lr": ..., "inverse_lr": ...} for --optimizer sgd on a network."""
+    reconstructs = "autoencoder" in arch or "reconstruction" in arch
+    return dict(SGD_RECONSTRUCTION if reconstructs else SGD)

@@ -1,9 +1,14 @@
-"""The machine that a result was measured on, for its record."""
+"""The machine and the versions that a result was measured with, for its record."""
 
 import os
 import platform
 from pathlib import Path
 
+import h5py
+import numpy as np
+
+from . import __version__, backend
+from .common import version
 from .parallel import threads
 
 
@@ -26,4 +31,17 @@ def describe():
         "processor": processor(),
         "cpus": usable,
         "threads": threads(),
+    }
+
+
+def versions(backend_name="numpy"):
+    """What a result depends on, for config.json."""
+    return {
+        "ref": __version__,
+        "commit": version.commit(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "h5py": h5py.__version__,
+        **describe(),
+        **backend.versions(backend_name),
     }

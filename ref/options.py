@@ -115,6 +115,16 @@ def resolve(args):
         raise UsageError(
             f"--hyperparameters paper: Table 5 has nothing for {args.rule} "
             f"{'' if schedule is None else schedule + ' '}on {args.arch}") from None
+    if args.optimizer == "sgd":  # the tables' rates are Adam's
+        rates = hyperparameters.sgd_rates(args.arch)
+        table |= rates
+        missing = [key for key in rates if key in optimiser and getattr(args, key) is None]
+        names = [f"--{key.replace('_', '-')}" for key in missing]
+        if missing and args.hyperparameters == "paper":
+            raise UsageError(f"--hyperparameters paper: Table 5's rates are Adam's; give --optimizer "
+                             f"sgd its own: {' '.join(names)}")
+        if missing:
+            source = f"{source}, rates {hyperparameters.SGD_SOURCE}"
     setting = {key: table[key] for key in optimiser}
     setting |= {"optimizer": args.optimizer, "epsilon_form": args.epsilon_form}
     setting["batch_size"] = getattr(args, "batch_size", None) or table.get("batch_size", 100)

@@ -162,10 +162,14 @@ class Tally:
         return {"n": self.n, "sums": {key: float(value) for key, value in self.sums.items()}}
 
 
-def evaluate(net, params, part, xp, dtype):
-    """(mean error as in error_sum, mean loss) of the network on a part of a data set."""
+def evaluate(net, params, part, xp, dtype, before_batch=lambda: None):
+    """(mean error as in error_sum, mean loss) of the network on a part of a data set.
+
+    before_batch  called before each batch; it may raise, to stop
+    """
     n = errors = loss = 0
     for images, labels in part.in_order(EVALUATION_BATCH):
+        before_batch()
         x, y = batch_of(net, images, labels, xp, dtype)
         h, a_L = forward(net, params, x)
         n += len(labels)

@@ -6,18 +6,19 @@ picture renewed instead of, or beside, the terminal.
 """
 
 import json
-import math
 import os
 import shutil
+import signal
 import string
 import sys
 import time
 from pathlib import Path
 
 from . import chart, folder, plots
+from .common import command
 from .common.command import Parser, new_file
 from .options import positive
-from .train import DEFAULT_EPOCHS, ERRORS, reason
+from .run import DEFAULT_EPOCHS
 
 # of 256-colour terminals, near Okabe & Ito's
 COLOURS = ("38;5;33", "38;5;166", "38;5;36", "38;5;175", "38;5;214", "38;5;117", "38;5;250")
@@ -51,8 +52,9 @@ class Run:
             return f"{name}  no epoch is done yet"
         unit = " %" if self.percent() else ""
         best, last = min(self.rows, key=lambda r: r["test_error"]), self.rows[-1]
-        parts = [name, f"test {last['test_error']:.4g}{unit} (best {best['test_error']:.4g} in "
-                 f"{best['epoch']:.0f})", f"train {last['train_error']:.4g}{unit}"]
+        parts = [name, f"test error {last['test_error']:.4g}{unit} "
+                 f"(best {best['test_error']:.4g} in {best['epoch']:.0f})",
+                 f"train error {last['train_error']:.4g}{unit}"]
         seconds = [row["seconds"] for row in self.rows[-5:]]
         each = sum(seconds) / len(seconds)
         if len(self.rows) < self.epochs:
@@ -71,15 +73,15 @@ def duration(seconds):
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-def y_range(runs, top=math.inf):
-    """(0 or the lowest, highest up to top) error after the first quarter of the epochs."""
+def y_range(runs, top=None):
+    """(0 or the lowest, highest or top) error after the first quarter of the epochs."""
     late = [row[f"{part}_error"] for run in runs for row in run.rows[len(run.rows) // 4:]
             for part in ("train", "test")]
-    low, high = min(late), min(max(late), top)
+    low, high = min(late), top or max(late)
     return (0.0 if low < high / 2 or low > high else low), high
 
 
-def frame(runs, width, height, unicode, colours, now, top=math.inf):
+def frame(runs, width, height, unicode, colours, now, top=None):
     """The lines of the whole view, none longer than the terminal is wide."""
     for run, letter, colour in zip(runs, names(runs), hues(runs), strict=True):
         text = f"{letter} {run.line(now)}"[:width]
@@ -111,7 +113,7 @@ def hues(runs):
     return [COLOURS[k % len(COLOURS)] for k in range(len(runs))]
 
 
-def picture(runs, path, top=math.inf):
+def picture(runs, path, top=None):
     """The same curves as a PNG, a colour a run."""
     figure, axes = plots.pyplot().subplots(figsize=(9, 5))
     for k, run in enumerate(runs):
@@ -136,8 +138,8 @@ def parser():
     p.add_argument("--once", action="store_true", help="look once and end")
     p.add_argument("--png", type=new_file, metavar="FILE",
                    help="write a picture too (needs matplotlib)")
-    p.add_argument("--top", type=positive, default=math.inf, metavar="ERROR",
-                   help="highest error on the axis")
+    p.add_argument("--top", type=positive, metavar="ERROR",
+                   help="where the axis ends, above or below the highest error")
     p.add_argument("--ascii", action="store_true", help="letters for curves, no colours")
     return p
 
@@ -158,29 +160,26 @@ def show(args):
         picture(runs, args.png, args.top)
 
 
-def main():
+def work():
     args = parser().parse_args()
+    if args.png:
+        plots.pyplot()
     try:
-        if args.png:
-            plots.pyplot()
         show(args)
         while not args.once:
             time.sleep(args.every)
             show(args)
-        return 0
-    except (*ERRORS, plots.PlotsError) as error:
-        print(f"error: {reason(error)}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # | head has seen enough; nothing must be flushed into it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        print(f"error: {reason(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\x1b[0m" if sys.stdout.isatty() else "")  # we may have been in mid-colour
-        return 0
+    except KeyboardInterrupt as stop:
+        # we may have been in mid-colour
+        print("\x1b[0m" if sys.stdout.isatty() else "", flush=True)
+        if getattr(stop, "number", signal.SIGINT) != signal.SIGINT:
+            raise
+    return 0  # Ctrl-C is how it ends
+
+
+def main():
+    command.run(work)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -197,7 +197,7 @@ def noticing(ask):
 
 
 def say(line, status=0):
-    """A line on stderr; returns the status, which must tell alone where stderr is full or broken."""
+    """A line on stderr; returns the status, which tells alone where stderr is full or broken."""
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)
     return status

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .command import UserError, say
 
+TEMPORARY = ".ref-*.tmp"
 _numbers = itertools.count()
 
 
@@ -19,7 +20,7 @@ def temporary_name(path):
     """
     exclusive = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
     while True:
-        temporary = Path(path).with_name(f".ref-{os.getpid()}-{next(_numbers)}.tmp")
+        temporary = Path(path).with_name(TEMPORARY.replace("*", f"{os.getpid()}-{next(_numbers)}"))
         try:
             os.close(os.open(temporary, exclusive, 0o666))
             return temporary
@@ -29,7 +30,7 @@ def temporary_name(path):
 
 def remove_temporary(folder):
     """Remove what killed processes left in a folder, which no other process may write to now."""
-    for path in Path(folder).glob(".ref-*.tmp"):
+    for path in Path(folder).glob(TEMPORARY):
         path.unlink(missing_ok=True)
 
 

@@ -1,0 +1,25 @@
+"""The commands there are: python -m ref"""
+
+from .common import command
+
+COMMANDS = """\
+    python -m ref.train          train a network with one of the rules
+    python -m ref.evaluate       a trained run's error on a data set, by class
+    python -m ref.watch          live curves of runs
+    python -m ref.architectures  what each network holds and costs
+    python -m ref.reference      write reference outputs; verify another implementation
+    python -m data_prep.mnist    and digits, cifar10, imagenet: make data/NAME.h5
+    python -m runs.table1        and figure2 to figure8, search, bench, report: the paper's results
+
+Each has --help; README.md has examples."""
+
+
+def work():
+    parser = command.Parser(prog="python -m ref", description="Biologically motivated learning "
+                            "rules in plain array code (Bartunov et al. 2018).")
+    parser.parse_args()
+    print(f"{parser.description} The commands:\n\n{COMMANDS}")
+
+
+if __name__ == "__main__":
+    command.run(work)

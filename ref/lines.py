@@ -1,0 +1,64 @@
+"""What ref.train prints for a person."""
+
+from . import architectures
+
+
+def percent(error):
+    """A classifier's error."""
+    return f"{error:.2f} %"
+
+
+def mean_square(error):
+    """An autoencoder's error: the mean over pixels of the squared error."""
+    return f"{error:.5f} (mean squared error)"
+
+
+def unit_of(net):
+    """How to show the network's error."""
+    return mean_square if architectures.is_autoencoder(net) else percent
+
+
+def opening(out, config, data):
+    """The first lines: what is trained on what, how, and where the rates come from."""
+    arguments, setting = config["arguments"], config["hyperparameters"]
+    yield (f"{arguments['rule']} on {arguments['arch']}, {data.name}: {len(data.train)} train and "
+           f"{len(data.test)} test examples; results in {out}")
+    optimizer = setting.get("optimizer", "adam")
+    parts = []
+    for key in ("lr", "inverse_lr"):
+        if key in setting:
+            source = config.get("hyperparameters_from", "unknown")
+            if arguments.get(key) is not None:
+                source = "given"
+            elif optimizer == "sgd":
+                source = source.rsplit(", rates ")[-1]
+            parts.append(f"{key.replace('_', ' ')} {setting[key]:g} ({source})")
+    parts.append(f"batch size {setting['batch_size']}")
+    if setting.get("schedule"):
+        parts.append(f"schedule {setting['schedule']}")
+    yield f"optimizer {optimizer}, {', '.join(parts)}"
+
+
+def epoch_line(row, show):
+    """An epoch: errors, losses, angles, seconds."""
+    parts = [f"epoch {row['epoch']:3d}"]
+    for name in ("train", "validation", "test"):
+        if f"{name}_error" in row:
+            parts.append(f"{name} error {show(row[f'{name}_error'])} "
+                         f"loss {row[f'{name}_loss']:.4f}")
+    l_of = sorted(int(key[13:]) for key in row if key.startswith("inverse_loss_"))
+    inverse = [f"{row[f'inverse_loss_{l}']:.3g}" for l in l_of]
+    if inverse:
+        parts.append(f"inverse loss {l_of[0]}-{l_of[-1]}: {' '.join(inverse)}")
+    angles = [f"{value:.0f}" for key, value in row.items() if key.startswith("angle_")]
+    if angles:
+        parts.append(f"angles 1-{len(angles)}: {' '.join(angles)}")
+    parts.append(f"{row['seconds']:.1f} s")
+    return "   ".join(parts)
+
+
+def summary(rows, show):
+    """The last line: best and final test error."""
+    best = min(rows, key=lambda row: row["test_error"])
+    return (f"best test error {show(best['test_error'])} (epoch {best['epoch']}), "
+            f"final {show(rows[-1]['test_error'])}")

@@ -1,0 +1,208 @@
+"""A run in its folder: passes, epochs, checkpoints, and how it is stopped.
+
+A signal, or a reader of stdout that has gone, stops a run after the batch it is on, of training or
+of evaluation, with a checkpoint; resumed, it ends bit for bit as the uninterrupted run would have.
+Stopped in an evaluation it keeps the finished passes, and begins that evaluation again.
+"""
+
+import argparse
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+from . import checkpoint, folder, lines, training
+from .augmentation import augment
+from .backend import select, to_host
+from .common.command import NOBODY_READS, Stopped
+from .optim import named
+from .seeds import stream
+
+DEFAULT_EPOCHS = 20
+
+
+class Run:
+    """A run: the trainer, and how far it has come.
+
+    epoch         the current one, from 1; more than config's epochs when the run is done
+    pass_number   index of the current pass in passes(schedule, epoch); all of them are done while
+                  the epoch is evaluated
+    batch         batches of that pass that are done
+    tally         what they summed to
+    row           what the epoch's finished passes recorded;  rows  those of finished epochs
+    lock          of the folder, held as long as this is
+    """
+
+    def __init__(self, out, lock, config, data, trainer):
+        self.out, self.lock, self.config, self.data = out, lock, config, data
+        self.trainer, self.net = trainer, trainer.net
+        self.args = argparse.Namespace(**config["arguments"])
+        self.setting = config["hyperparameters"]
+        self.xp, self.dtype = select(self.args.backend), np.dtype(self.args.dtype)
+        self.epoch, self.pass_number, self.batch = 1, 0, 0
+        self.tally, self.row, self.rows = training.Tally(), {}, []
+        self.stop = None  # the signal that asked us to
+        self.saved = time.monotonic()
+
+    def ask_to_stop(self, number):
+        """Stop after the current batch; called from a signal's handler."""
+        self.stop = number
+
+    def identity(self):
+        """What a checkpoint must agree with."""
+        return {key: self.config["arguments"][key] for key in ("arch", "rule", "dtype", "seed")} | {
+            "schedule": self.setting.get("schedule")}
+
+    def save(self):
+        """Write a checkpoint. Raises OSError."""
+        arrays = {f"parameters/{n}": to_host(p) for n, p in
+                  named(self.trainer.params, self.trainer.params).items()}
+        for group, state in self.trainer.state.items():
+            for moment in ("m", "v"):
+                arrays |= {f"{group}/{moment}/{n}": to_host(p) for n, p in state[moment].items()}
+        checkpoint.save(self.out, arrays, {
+            "identity": self.identity(), "t": self.trainer.t,
+            "optimiser_t": {group: state["t"] for group, state in self.trainer.state.items()},
+            "epoch": self.epoch, "pass": self.pass_number, "batch": self.batch,
+            "tally": self.tally.state(), "row": self.row, "rows": self.rows,
+        })
+        self.saved = time.monotonic()
+
+    def restore(self, arrays, state):
+        """Take over a checkpoint's state. Raises FolderError if it is another run's."""
+        for key, value in self.identity().items():
+            if state["identity"].get(key) != value:
+                raise folder.FolderError(
+                    f"{self.out}: the checkpoint has {key} {state['identity'].get(key)!r}, "
+                    f"config.json {value!r}")
+        places = {f"parameters/{n}": p for n, p in
+                  named(self.trainer.params, self.trainer.params).items()}
+        for group, kept in self.trainer.state.items():
+            kept["t"] = state["optimiser_t"][group]
+            for moment in ("m", "v"):
+                places |= {f"{group}/{moment}/{n}": p for n, p in kept[moment].items()}
+        for name, place in places.items():
+            if name not in arrays or arrays[name].shape != place.shape:
+                raise folder.FolderError(
+                    f"{self.out}: the checkpoint's {name} is "
+                    f"{'missing' if name not in arrays else arrays[name].shape}, "
+                    f"the network's is {place.shape}")
+            place[...] = self.xp.asarray(arrays[name])
+        self.trainer.t = state["t"]
+        self.epoch, self.pass_number, self.batch = state["epoch"], state["pass"], state["batch"]
+        self.tally, self.row = training.Tally(state["tally"]), state["row"]
+        self.rows = state["rows"]
+
+    def train(self):
+        """Train to the last epoch, with a line, a row of metrics and a checkpoint for each.
+
+        Raises Stopped, with a checkpoint and the parameters written.
+        """
+        try:
+            self.all_epochs(self.args.epochs or DEFAULT_EPOCHS)
+        except Stopped:
+            self.write_parameters()
+            raise
+        self.write_parameters()
+
+    def all_epochs(self, epochs):
+        while self.epoch <= epochs:
+            start = time.perf_counter()
+            todo = passes(self.setting.get("schedule"), self.epoch)
+            while self.pass_number < len(todo):
+                self.one_pass(*todo[self.pass_number], label=f"epoch {self.epoch}/{epochs}")
+                self.row |= self.tally.means()
+                self.tally, self.batch = training.Tally(), 0
+                self.pass_number += 1
+            row = self.evaluate(start)
+            due = self.epoch % self.args.checkpoint_every == 0 or self.epoch == epochs
+            self.epoch, self.pass_number, self.row = self.epoch + 1, 0, {}
+            if due or self.stop:
+                self.save()
+            self.tell(lines.epoch_line(row, lines.unit_of(self.net)))
+            if self.stop and self.epoch <= epochs:
+                raise Stopped(self.stop)
+
+    def one_pass(self, number, phase, label):
+        """The rest of one pass over the training data."""
+        size = self.setting["batch_size"]
+        batches = self.data.train.epoch(size, self.args.seed, number, skip=self.batch)
+        total = -(-len(self.data.train) // size)
+        bar = tqdm(batches, desc=f"{label} {phase}", initial=self.batch, total=total, leave=False,
+                   disable=None)
+        for images, labels in bar:
+            images = self.augment(images)
+            x, y = training.batch_of(self.net, images, labels, self.xp, self.dtype)
+            self.tally.add(self.net, self.trainer.step(x, y, phase), y)
+            self.batch += 1
+            if self.batch == total or self.trainer.t % training.CHECK_EVERY == 0:
+                training.check_finite(self.trainer, self.tally.sums, x)
+            self.heed()
+            if time.monotonic() - self.saved > 60 * self.args.checkpoint_minutes:
+                self.save()
+
+    def heed(self):
+        """Write a checkpoint and raise Stopped where a signal has asked us to stop."""
+        if self.stop:
+            self.save()
+            raise Stopped(self.stop)
+
+    def tell(self, line):
+        """Print a line; where that fails, keep what was reached before saying so."""
+        try:
+            print(line, flush=True)
+        except OSError as error:
+            self.save()
+            if isinstance(error, BrokenPipeError):
+                raise Stopped(NOBODY_READS) from None
+            error.filename = "stdout"
+            raise
+
+    def augment(self, images):
+        """The batch as augmentation changes it: a function of the seed and the step."""
+        how = self.config["augmentation"]
+        if not how["crop_padding"] and how["flip"] == "none":
+            return images
+        rng = stream(self.args.seed, "augmentation", self.trainer.t)
+        return augment(images, rng, how["crop_padding"], how["flip"])
+
+    def evaluate(self, start):
+        """Evaluate, record and return the epoch's row; changes nothing until all of it is there."""
+        net, params = self.net, self.trainer.params
+        row = {"epoch": self.epoch, **self.row}
+        for name, part in (("validation", self.data.validation), ("test", self.data.test)):
+            if part is not None:
+                error, loss = training.evaluate(
+                    net, params, part, self.xp, self.dtype, before_batch=self.heed)
+                training.check_finite(self.trainer, {f"{name}_loss": loss})
+                row |= {f"{name}_error": error, f"{name}_loss": loss}
+        self.heed()
+        if self.args.angles:
+            images, labels = next(iter(self.data.train.in_order(training.ANGLE_BATCH)))
+            x, y = training.batch_of(net, images, labels, self.xp, self.dtype)
+            row |= {f"angle_{l}": a for l, a in training.angles(self.trainer, x, y).items()}
+            self.heed()
+        row["seconds"] = round(time.perf_counter() - start, 3)
+        self.rows.append(row)
+        folder.write_metrics(self.out, self.rows)
+        return row
+
+    def write_parameters(self):
+        """The trained parameters as a file of their own."""
+        arrays = named(self.trainer.params, self.trainer.params)
+        folder.write_parameters(self.out, {name: to_host(p) for name, p in arrays.items()})
+
+    def summary(self):
+        """The last line: best and final test error."""
+        return lines.summary(self.rows, lines.unit_of(self.net))
+
+
+def passes(schedule, epoch):
+    """The passes over the training data that make an epoch: (number of the pass, phase) each.
+
+    Alternating, an epoch is a pass for the inverses and a pass for the forward parameters, as in
+    Lee et al.'s code, so that the forward parameters see each example once an epoch either way.
+    """
+    if schedule == "alternating":
+        return [(2 * epoch - 1, "inverse"), (2 * epoch, "forward")]
+    return [(epoch, "both")]
