@@ -121,8 +121,8 @@ def resolve(args):
         missing = [key for key in rates if key in optimiser and getattr(args, key) is None]
         names = [f"--{key.replace('_', '-')}" for key in missing]
         if missing and args.hyperparameters == "paper":
-            raise UsageError(f"--hyperparameters paper: Table 5's rates are Adam's; give --optimizer "
-                             f"sgd its own: {' '.join(names)}")
+            raise UsageError("--hyperparameters paper: Table 5's rates are Adam's; give "
+                             f"--optimizer sgd its own: {' '.join(names)}")
         if missing:
             source = f"{source}, rates {hyperparameters.SGD_SOURCE}"
     setting = {key: table[key] for key in optimiser}

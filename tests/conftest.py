@@ -18,6 +18,7 @@ import pytest  # noqa: E402
 
 import data_prep.digits  # noqa: E402
 import data_prep.hdf5  # noqa: E402
+from ref.common.command import STOPPING  # noqa: E402
 
 
 class Result(NamedTuple):
@@ -37,9 +38,9 @@ class Commands:
     def __call__(self, module, *arguments):
         arguments = [str(a) for a in arguments]
         self.monkeypatch.setattr(sys, "argv", [module, *arguments])
-        self.monkeypatch.setattr("ref.train.commit", lambda: "test")  # spare hundreds of gits
+        self.monkeypatch.setattr("ref.common.version.commit", lambda: "test")  # spare many gits
         self.capsys.readouterr()
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {number: signal.getsignal(number) for number in STOPPING}
         try:
             status = importlib.import_module(module).main()
         except SystemExit as end:

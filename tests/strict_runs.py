@@ -3,6 +3,7 @@
 tests/test_strict.py looks at the results, tests/test_cupy_signatures.py at the calls.
 """
 
+import signal
 import sys
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ import ref.train
 import runs.bench
 from ref import optim, rules, training
 from ref.backend import to_device, to_host
+from ref.common.command import STOPPING
 from ref.reference import cli, read
 from ref.reference.replay import replay
 
@@ -110,11 +112,18 @@ def training_arguments(name, data, *more):
 
 
 def command(main, *arguments):
-    """main() of ref.train or ref.evaluate with these arguments; its exit status."""
+    """main() of a command with these arguments; its exit status."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["test", *map(str, arguments)])
-        patch.setattr("ref.train.commit", lambda: "test")
-        return main()
+        patch.setattr("ref.common.version.commit", lambda: "test")
+        handlers = {number: signal.getsignal(number) for number in STOPPING}
+        try:
+            return main()
+        except SystemExit as end:
+            return end.code
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
 
 BENCH = ["--arch", "mnist-fc", "--rule", "dtp", "--batch-size", 8, "--steps", 2, "--turns", 2,

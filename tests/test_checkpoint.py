@@ -15,6 +15,7 @@ import pytest
 import data_prep.digits
 from ref import checkpoint, folder, train
 from ref.common import files
+from ref.common.command import STOPPING
 
 ROOT = Path(__file__).resolve().parent.parent
 ARRAYS = {"parameters/W_1": np.arange(6.0).reshape(2, 3), "forward/m/W_1": np.zeros((2, 3), "f4")}
@@ -41,7 +42,14 @@ def options(data, out, rule, schedule=None, epochs=3):
 def call(monkeypatch, *line):
     """ref.train's main on a command line; its exit status."""
     monkeypatch.setattr(sys, "argv", ["ref.train", *map(str, line)])
-    return train.main()
+    handlers = {number: signal.getsignal(number) for number in STOPPING}
+    try:
+        with pytest.raises(SystemExit) as end:
+            train.main()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return end.value.code
 
 
 def result(out):

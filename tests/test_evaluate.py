@@ -139,7 +139,8 @@ def test_a_config_that_is_none(broken, here, text):
 
 
 @pytest.mark.parametrize(("section", "key"), [
-    ("arguments", "arch"), ("arguments", "rule"), ("arguments", "dtype"), ("data", "path"),
+    ("arguments", "arch"), ("arguments", "rule"), ("arguments", "dtype"), ("data", "name"),
+    ("data", "digest"),
 ])
 @pytest.mark.parametrize("value", ["missing", "nosuch"])
 def test_a_damaged_config(broken, here, section, key, value):

@@ -78,15 +78,16 @@ def test_what_is_told(once, here):
     result = once("one", "two")
     assert result.status == 0 and result.err == ""
     first, second = result.out.splitlines()[:2]
-    assert first.startswith("A one  epoch 3/10  test 30 % (best 20 in 2)  train 15 %")
+    assert first.startswith("A one  epoch 3/10  test error 30 % (best 20 in 2)  train error 15 %")
     assert "2 s/epoch  14 s to go, last row " in first
-    assert second == "B two  epoch 2/2  test 35 % (best 35 in 2)  train 17.5 %"
+    assert second == "B two  epoch 2/2  test error 35 % (best 35 in 2)  train error 17.5 %"
     assert "error (%); capital test, small train" in result.out
     plot = "".join(re.findall(r"\|(.*)", result.out))
     assert set("ABab") <= set(plot) and "\x1b" not in result.out
 
 
-@pytest.mark.parametrize(("top", "highest"), [([], 90), (["--top", 5], 5), (["--top", 0.5], 0.5)])
+@pytest.mark.parametrize(("top", "highest"), [([], 90), (["--top", 5], 5), (["--top", 0.5], 0.5),
+                                               (["--top", 200], 200)])
 def test_the_top_of_the_axis(once, here, top, highest):
     """One that fell back to chance need not hide the others."""
     make(here / "good", test=[9.0, 3.0, 2.0, 1.5])
@@ -108,7 +109,7 @@ def test_a_half_written_row(once, here, end):
     with open(here / "run" / "metrics.csv", "a") as file:
         file.write(end)
     result = once("run")
-    assert result.status == 0 and "test 20 %" in result.out
+    assert result.status == 0 and "test error 20 %" in result.out
 
 
 def test_only_a_header(once, here):
@@ -120,7 +121,7 @@ def test_only_a_header(once, here):
 def test_an_autoencoder(once, here):
     make(here / "run", "bp", "mnist-autoencoder", test=[0.02, 0.0123])
     out = once("run").out
-    assert "test 0.0123 (best 0.0123 in 2)" in out and "%" not in out
+    assert "test error 0.0123 (best 0.0123 in 2)" in out and "%" not in out
     assert "squared error, mean over pixels" in out
 
 
