@@ -10,6 +10,7 @@ The file is written beside, flushed to the disk and renamed, so a crash at any m
 checkpoint. A digest over everything tells a damaged file from a whole one.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from .common import hdf5
 from .common.files import write
 from .folder import FolderError
 
@@ -63,7 +65,8 @@ def save(folder, arrays, state):
 def load(folder, warn=print):
     """(arrays, state) of the newest whole checkpoint in the folder, or None if there is none.
 
-    A damaged one is passed over, saying so through `warn`. Raises FolderError if all are damaged.
+    A damaged one is passed over, saying so through `warn`. Raises FolderError if all are damaged,
+    or where one can't be read for another reason (no permission, open elsewhere): it may be whole.
     """
     problems = []
     for name in (NAME, PREVIOUS):
@@ -85,6 +88,10 @@ def load(folder, warn=print):
 
 def _read(path):
     try:
+        open(path, "rb").close()
+    except OSError as error:
+        raise FolderError(f"{path}: can't be read ({error.strerror})") from None
+    try:
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != FORMAT:
                 raise CheckpointError(f"{path} is not a checkpoint of ref.train")
@@ -102,8 +109,9 @@ def _read(path):
                 file["arrays"].visititems(collect)
             digest = file.attrs["digest"]
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} is damaged ({reason})") from None
+        if getattr(error, "errno", None) in (errno.EAGAIN, errno.EWOULDBLOCK):  # HDF5's lock
+            raise FolderError(f"{path}: {hdf5.reason(error)}") from None
+        raise CheckpointError(f"{path} is damaged ({hdf5.reason(error)})") from None
     if digest != _digest(arrays, text):
         raise CheckpointError(f"{path} is damaged (its digest does not match)")
     return arrays, json.loads(text)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from . import checkpoint, folder, lines, training
 from .augmentation import augment
 from .backend import select, to_host
-from .common.command import NOBODY_READS, Stopped
+from .common.command import NOBODY_READS, Stopped, discard_output
 from .optim import named
 from .seeds import stream
 
@@ -156,6 +156,7 @@ class Run:
             if isinstance(error, BrokenPipeError):
                 raise Stopped(NOBODY_READS) from None
             error.filename = "stdout"
+            discard_output()  # what could not be written must not fail again at the end
             raise
 
     def augment(self, images):

@@ -111,7 +111,7 @@ def test_a_run_is_only_read(trained, command, here):
 
 
 def test_the_run_may_be_evaluated_from_elsewhere(trained, command, here, monkeypatch):
-    """The path of the data is kept whole."""
+    """The data are looked for beside the folders above the run."""
     noise_images(here / "data" / "mine.h5")
     trained("--rule", "bp", "--data", "mine")
     (here / "elsewhere").mkdir()
@@ -146,6 +146,8 @@ def test_a_config_that_is_none(broken, here, text):
 def test_a_damaged_config(broken, here, section, key, value):
     path = here / "run" / "config.json"
     config = json.loads(path.read_text())
+    if key == "name" and value == "nosuch":
+        pytest.skip("the digest alone finds the data")
     if value == "missing":
         del config[section][key]
     else:

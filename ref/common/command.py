@@ -125,7 +125,7 @@ def run(work, stopped="interrupted"):
         status = say(f"error: not enough memory{said}: free some, or ask for less", 2)
     except KeyboardInterrupt as stop:
         status = say(stopped, 128 + getattr(stop, "number", signal.SIGINT))
-    _discard_output()
+    discard_output()
     sys.exit(status)
 
 
@@ -212,7 +212,7 @@ def _is_stdouts(error):
     return False
 
 
-def _discard_output():
+def discard_output():
     """Flush what can be; what cannot must not make Python complain at its end."""
     for stream in (sys.stdout, sys.stderr):
         try:
