@@ -18,7 +18,7 @@ def work():
     parser = command.Parser(prog="python -m ref", description="Biologically motivated learning "
                             "rules in plain array code (Bartunov et al. 2018).")
     parser.parse_args()
-    print(f"{parser.description} The commands:\n\n{COMMANDS}")
+    command.tell(f"{parser.description} The commands:\n\n{COMMANDS}")
 
 
 if __name__ == "__main__":

@@ -165,7 +165,7 @@ def _map_name(m):
 
 def work():
     from . import rules
-    from .common.command import Parser, count
+    from .common.command import Parser, count, tell
 
     p = Parser(prog="python -m ref.architectures",
                description="Print what networks hold and cost: layers, parameters, memory.")
@@ -179,7 +179,7 @@ def work():
     for name in [args.arch] if args.arch else NAMED:
         in_shape = None if name in NAMED else read_shape(args.in_shape)
         net = rules.get(args.rule).extend(build(name, in_shape))
-        print(*describe(name, net, args.batch_size), "", sep="\n")
+        tell(*describe(name, net, args.batch_size), "")
 
 
 def main():

@@ -68,7 +68,7 @@ def work():
     args = parser().parse_args()
     try:
         for line in report(args.run, args.data, args.backend):
-            print(line, flush=True)
+            command.tell(line)
     except Exception as error:
         if is_device_error(error):
             raise UserError(f"the device failed ({command.one_line(error)})") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import data_prep.digits
 
-from .common.command import UsageError
+from .common.command import UsageError, tell
 from .data import DataFormatError, open_data
 
 FOLDER = Path("data")
@@ -30,7 +30,7 @@ def find_data(name):
     if named_file:
         raise UsageError(f"--data {name}: {path} is not there")
     if name == "digits":
-        print(f"making the data set digits ({path}) ...", flush=True)
+        tell(f"making the data set digits ({path}) ...")
         data_prep.digits.make(path)
         return path
     if name in PREPARE:

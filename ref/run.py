@@ -14,7 +14,7 @@ from tqdm import tqdm
 from . import checkpoint, folder, lines, training
 from .augmentation import augment
 from .backend import select, to_host
-from .common.command import NOBODY_READS, Stopped, discard_output
+from .common.command import NOBODY_READS, Stopped, discard_output, tell
 from .optim import named
 from .seeds import stream
 
@@ -119,7 +119,7 @@ class Run:
             self.epoch, self.pass_number, self.row = self.epoch + 1, 0, {}
             if due or self.stop:
                 self.save()
-            self.tell(lines.epoch_line(row, lines.unit_of(self.net)))
+            self.report(lines.epoch_line(row, lines.unit_of(self.net)))
             if self.stop and self.epoch <= epochs:
                 raise Stopped(self.stop)
 
@@ -147,15 +147,14 @@ class Run:
             self.save()
             raise Stopped(self.stop)
 
-    def tell(self, line):
+    def report(self, line):
         """Print a line; where that fails, keep what was reached before saying so."""
         try:
-            print(line, flush=True)
+            tell(line)
         except OSError as error:
             self.save()
             if isinstance(error, BrokenPipeError):
                 raise Stopped(NOBODY_READS) from None
-            error.filename = "stdout"
             discard_output()  # what could not be written must not fail again at the end
             raise
 

@@ -20,7 +20,17 @@ from . import architectures, backend, checkpoint, folder, lines, rules, training
 from .augmentation import FLIPS
 from .backend import select, to_device
 from .common import command, version
-from .common.command import NOBODY_READS, Parser, Stopped, UsageError, UserError, count, say, seed
+from .common.command import (
+    NOBODY_READS,
+    Parser,
+    Stopped,
+    UsageError,
+    UserError,
+    count,
+    say,
+    seed,
+    tell,
+)
 from .common.command import one_line as reason
 from .data import DataFormatError, open_data
 from .find import find_data, find_recorded
@@ -128,7 +138,7 @@ def start(args):
         folder.write_config(out, config)
     except OSError as error:
         raise folder.FolderError(f"--out {out}: can't write here ({error.strerror})") from None
-    print(*lines.opening(out, config, data), sep="\n", flush=True)
+    tell(*lines.opening(out, config, data))
     return Run(out, lock, config, data, trainer)
 
 
@@ -181,15 +191,15 @@ def resume(args):
     config.setdefault("resumed", []).append(
         {"command": command.command_line(MODULE), "commit": version.commit()})
     folder.write_config(out, config)
-    print(*lines.opening(out, config, data), sep="\n", flush=True)
+    tell(*lines.opening(out, config, data))
     found = checkpoint.load(out, warn=say)
     if found is None:
-        print(f"{out}: no checkpoint yet, starting at the beginning", flush=True)
+        tell(f"{out}: no checkpoint yet, starting at the beginning")
     else:
         run.restore(*found)
         done = run.epoch > (arguments["epochs"] or DEFAULT_EPOCHS)
-        print(f"{out}: all {run.epoch - 1} epochs are done; --epochs can be raised" if done else
-              f"{out}: going on in epoch {run.epoch}, after {run.trainer.t} steps", flush=True)
+        tell(f"{out}: all {run.epoch - 1} epochs are done; --epochs can be raised" if done else
+             f"{out}: going on in epoch {run.epoch}, after {run.trainer.t} steps")
     return run
 
 
@@ -226,7 +236,7 @@ def carry_out(run):
                    f"when this is put right, {again}", 1)
     finally:
         run.lock.close()
-    print(run.summary())
+    tell(run.summary())
     return 0
 
 

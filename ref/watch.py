@@ -155,7 +155,7 @@ def show(args):
     text = "\n".join(frame(runs, size.columns, size.lines, not plain, not plain, time.time(),
                            args.top))
     home = "\x1b[H\x1b[J" if terminal and not args.once else ""
-    print(home + text, flush=True)
+    command.tell(home + text)
     if args.png:
         picture(runs, args.png, args.top)
 
@@ -171,7 +171,7 @@ def work():
             show(args)
     except KeyboardInterrupt as stop:
         # we may have been in mid-colour
-        print("\x1b[0m" if sys.stdout.isatty() else "", flush=True)
+        command.tell("\x1b[0m" if sys.stdout.isatty() else "")
         if getattr(stop, "number", signal.SIGINT) != signal.SIGINT:
             raise
     return 0  # Ctrl-C is how it ends

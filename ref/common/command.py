@@ -42,9 +42,15 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*arguments, **options)
         self.add_argument("--version", action=_Version, help="print version and commit, and end")
 
+    def print_help(self, file=None):
+        """As argparse's, which says nothing where it can't be written."""
+        if file:
+            print(self.format_help(), end="", file=file)
+        else:
+            tell(self.format_help().rstrip())
+
     def error(self, message):
-        print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
-        raise SystemExit(2)
+        raise SystemExit(say(f"error: {message} (see {self.prog} --help)", 2))
 
 
 class _Version(argparse.Action):
@@ -57,7 +63,7 @@ class _Version(argparse.Action):
     def __call__(self, parser, *_):
         from . import version
 
-        print(version.line())
+        tell(version.line())
         parser.exit()
 
 
@@ -112,14 +118,13 @@ def run(work, stopped="interrupted"):
     listen(_raise_stopped)
     try:
         status = _status(work)
-        sys.stdout.flush()
+        tell()
     except BrokenPipeError:  # nobody reads any more, as behind `| head -1`: no reason to complain
         status = 128 + NOBODY_READS
     except UserError as error:
         status = say(f"error: {one_line(error)}", 2)
     except OSError as error:
-        where = "stdout: " if error.filename is None and _is_stdouts(error) else ""
-        status = say(f"error: {where}{one_line(error)}", 2)
+        status = say(f"error: {one_line(error)}", 2)
     except MemoryError as error:
         said = f" ({one_line(error)})" if str(error) else ""
         status = say(f"error: not enough memory{said}: free some, or ask for less", 2)
@@ -196,20 +201,22 @@ def noticing(ask):
                 signal.signal(number, handler)
 
 
+def tell(*lines):
+    """Lines on stdout, at once. Raises OSError with "stdout" as the name of the file."""
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except OSError as error:
+        error.filename = "stdout"
+        raise
+
+
 def say(line, status=0):
     """A line on stderr; returns the status, which tells alone where stderr is full or broken."""
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)
     return status
-
-
-def _is_stdouts(error):
-    """Whether the error is stdout's: what could not be written is still there, and fails again."""
-    try:
-        sys.stdout.flush()
-    except OSError as again:
-        return again.errno == error.errno
-    return False
 
 
 def discard_output():
