@@ -1,0 +1,79 @@
+"""The first lines of a run, and the rates of an optimiser: said where they come from, and right."""
+
+import json
+
+import pytest
+
+import ref.train
+from ref import rules
+
+# % test error after 5 epochs of 2,000 digits on mnist-fc with --optimizer sgd: reached, and limit.
+# tp is left out: no pair of rates tried took it below 50 % (NOTES.md, part 3)
+SGD = {"bp": (17.4, 30), "fa": (30.8, 45), "dfa": (27.4, 42), "sign-symmetry": (16.2, 30),
+       "dtp": (40.2, 55), "sdtp": (31.4, 45), "ao-sdtp": (42.4, 57), "hybrid": (40.4, 55)}
+
+
+def resolved(*arguments):
+    return ref.train.resolve(ref.train.parser().parse_args(list(arguments)))
+
+
+@pytest.mark.parametrize(("arguments", "line"), [
+    (["bp", "mnist-fc"], "optimizer adam, lr 0.000152 (Table 5), batch size 100"),
+    (["fa", "mnist-fc"], "optimizer adam, lr 0.0006 (found), batch size 100"),
+    (["sign-symmetry", "mnist-fc"],
+     "optimizer adam, lr 0.0006 (found for fa on mnist-fc), batch size 100"),
+    (["bp", "softmax 10", "--lr", "0.5", "--batch-size", "50"],
+     "optimizer adam, lr 0.5 (given), batch size 50"),
+    (["dtp", "mnist-fc", "--inverse-lr", "0.25"],
+     "optimizer adam, lr 0.000757 (Table 5), inverse lr 0.25 (given), batch size 100, "
+     "schedule parallel"),
+    (["dtp", "mnist-fc", "--optimizer", "sgd", "--schedule", "alternating"],
+     "optimizer sgd, lr 0.1 (generic for sgd), inverse lr 0.001 (generic for sgd), batch size 100, "
+     "schedule alternating"),
+    (["bp", "dense 8, softmax 10", "--optimizer", "sgd", "--lr", "0.2"],
+     "optimizer sgd, lr 0.2 (given), batch size 100"),
+], ids=str)
+def test_the_first_lines(command, here, tiny, arguments, line):
+    """Rule, network, data; optimiser, each rate and its source. On --resume the same."""
+    rule, arch, *more = arguments
+    result = command("ref.train", "--data", tiny, "--rule", rule, "--arch", arch, "--epochs", 1,
+                     "--out", "run", *more)
+    first = f"{rule} on {arch}, tiny: 200 train and 100 test examples; results in run"
+    assert result.out.splitlines()[:2] == [first, line]
+    again = command("ref.train", "--resume", "run", "--epochs", 2)
+    assert again.out.splitlines()[:2] == [first, line]
+
+
+@pytest.mark.parametrize("rule", rules.NAMES)
+def test_sgd_has_rates_of_its_own(rule):
+    """And says so; what is given wins, and nothing of the source is then made up."""
+    setting, source = resolved("--rule", rule, "--optimizer", "sgd")
+    assert setting["lr"] == 0.1 and source.endswith("rates generic for sgd")
+    assert setting.get("inverse_lr") in (None, 1e-3)
+    given = ["--lr", "0.5", *(["--inverse-lr", "0.25"] if "inverse_lr" in setting else [])]
+    setting, source = resolved("--rule", rule, "--optimizer", "sgd", *given)
+    assert setting["lr"] == 0.5 and setting.get("inverse_lr") in (None, 0.25)
+    assert "sgd" not in source
+
+
+@pytest.mark.parametrize("arch", ["mnist-autoencoder", "dense 8, reconstruction"])
+def test_a_sum_over_pixels_takes_a_smaller_rate(arch):
+    setting, _ = resolved("--rule", "bp", "--optimizer", "sgd", "--arch", arch)
+    assert setting["lr"] == 0.003
+
+
+def test_table_5_has_no_rates_for_sgd(command, here):
+    line = ["ref.train", "--rule", "bp", "--hyperparameters", "paper", "--optimizer", "sgd"]
+    command.refused(*line, names=["Table 5", "--lr"])
+
+
+@pytest.mark.parametrize("rule", SGD)
+def test_sgd_learns_with_its_defaults(command, here, digits, rule):
+    result = command("ref.train", "--rule", rule, "--data", digits, "--optimizer", "sgd",
+                     "--epochs", 5, "--out", "run")
+    assert result.status == 0
+    with open("run/metrics.csv") as file:
+        header, *_, last = (line.split(",") for line in file)
+    assert float(dict(zip(header, last, strict=True))["test_error"]) < SGD[rule][1]
+    config = json.loads((here / "run/config.json").read_text())
+    assert config["hyperparameters_from"].endswith("rates generic for sgd")
