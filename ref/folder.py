@@ -8,15 +8,19 @@
 """
 
 import csv
-import fcntl
 import json
 from pathlib import Path
 
 import h5py
-import numpy as np
 
+from .common import hdf5
 from .common.command import UserError
 from .common.files import write
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 
 class FolderError(UserError):
@@ -61,6 +65,9 @@ def create(out, name):
 
 def lock(folder):
     """Hold the folder for this process until it ends. Raises FolderError if another one does."""
+    if fcntl is None:
+        raise FolderError(f"{folder}: this system can't lock a folder (Python has no fcntl here), so "
+                          "nothing trains on it")
     handle = open(Path(folder) / ".lock", "w")  # noqa: SIM115 - open for as long as we run
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -138,8 +145,13 @@ def read_parameters(folder):
     if not path.exists():
         raise FolderError(f"{folder}: this run has no parameters.h5; it has not ended yet, or the "
                           "file was not kept")
-    try:
-        with h5py.File(path, "r") as file:
-            return {name: np.asarray(file[name]) for name in file}
-    except OSError as error:
-        raise FolderError(f"{path}: can't be read ({error})") from None
+    with hdf5.open_file(path, FolderError) as file:
+        try:
+            other = [name for name in file if not isinstance(file[name], h5py.Dataset)]
+            if other:
+                raise UserError(f"{other[0]} is not an array")
+            return {name: hdf5.array(file[name]) for name in file}
+        except hdf5.TROUBLE as error:
+            raise FolderError(f"{path} is damaged: {hdf5.reason(error)}") from None
+        except UserError as error:
+            raise FolderError(f"{path}: {error}") from None

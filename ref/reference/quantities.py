@@ -10,7 +10,7 @@
 that differs while everything it comes from agrees is where an implementation goes wrong.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from .. import rules
@@ -83,6 +83,19 @@ def initial(net, setting):
         for symbol, _, name, shape, axes, meaning in _parameters(net)
         if symbol != "B" or not drawn_anew(setting)
     ]
+
+
+def without(found, biases):
+    """Quantities of a network that lacks these biases: none of b_1, db_1, after/b_1 for "b_1"."""
+
+    def lacking(name):
+        last = name.rpartition("/")[2]
+        return last in biases or last[:1] == "d" and last[1:] in biases
+
+    if not biases:
+        return found
+    return [replace(q, inputs=tuple(name for name in q.inputs if not lacking(name)))
+            for q in found if not lacking(q.name)]
 
 
 def drawn_anew(setting):

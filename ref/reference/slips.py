@@ -332,7 +332,7 @@ def no_correction(e):
 
 def no_noise(e):
     """The inverse is trained on the clean activity."""
-    if e.stem in ("inverse_loss", "dV", "dc") and e.explains(e.variant(quiet=True)):
+    if e.stem in ("inverse_loss", "dV", "dc") and e.explains(e.variant(noise=0)):
         return f"the noise eps_{e.l - 1} is not added"
     return None
 
