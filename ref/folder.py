@@ -66,8 +66,8 @@ def create(out, name):
 def lock(folder):
     """Hold the folder for this process until it ends. Raises FolderError if another one does."""
     if fcntl is None:
-        raise FolderError(f"{folder}: this system can't lock a folder (Python has no fcntl here), so "
-                          "nothing trains on it")
+        raise FolderError(f"{folder}: can't be locked (Python has no fcntl on this system), so "
+                          "nothing can train here")
     handle = open(Path(folder) / ".lock", "w")  # noqa: SIM115 - open for as long as we run
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -138,8 +138,8 @@ def huge_patches(file):
 SPOILED = {  # name: (change of a good file, words of the error)
     "format": (attribute("/", "format", "npz"), "not a file of reference outputs"),
     "no format": (attribute("/", "format", None), "not a file of reference outputs"),
-    "version": (attribute("/", "version", 2), "its attribute version is 2, this program reads version 1"),
-    "version text": (attribute("/", "version", "one"), "its attribute version is 'one', this program"),
+    "version": (attribute("/", "version", 2), "version is 2, this program reads version 1"),
+    "version text": (attribute("/", "version", "one"), "its attribute version is 'one', this"),
     "no version": (attribute("/", "version", None), "its attribute version is missing"),
     "rule": (attribute("/", "rule", "rprop"), "rule 'rprop' is none of bp, fa"),
     "rule number": (attribute("/", "rule", 3), "its attribute rule is 3, expected text"),
