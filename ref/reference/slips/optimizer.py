@@ -97,7 +97,7 @@ def weight_decay(e):
     if e.stem in ("dW", "db", "dV", "dc"):
         name = f"{e.stem[1:]}_{e.l}"
         decay = _multiple(e, e.parameter(e.stem[1:], e.l))
-        return decay and f"weight decay: {decay:.4g} {name} is added to the gradient"
+        return decay and f"weight decay: {decay:.3g} {name} is added to the gradient"
     if not e.stem.startswith("after/"):
         return None
     before, gradients = _history(e)
@@ -106,12 +106,12 @@ def weight_decay(e):
         return None
     decay = _multiple(e, -s["lr"] * before[-1])
     if decay:
-        return f"weight decay: {decay:.4g} lr {name} is subtracted beside the update"
+        return f"weight decay: {decay:.3g} lr {name} is subtracted beside the update"
     if e.setting["optimizer"] == "adam":
         for decay in DECAYS:
             wrong = [g + decay * theta for g, theta in zip(gradients, before, strict=True)]
             if e.explains(e.base + adam(wrong, s, e.setting["epsilon_form"])):
-                return f"weight decay: {decay:.4g} {name} is added to the gradient (L2)"
+                return f"weight decay: {decay:.3g} {name} is added to the gradient (L2)"
     return None
 
 
