@@ -7,7 +7,8 @@ setup(
     "(Bartunov et al. 2018) in plain array code",
     license="MIT",
     python_requires=">=3.11",
-    packages=["ref", "ref.common", "ref.linear", "ref.reference", "ref.rules", "data_prep", "runs"],
+    packages=["ref", "ref.common", "ref.linear", "ref.reference", "ref.reference.slips",
+              "ref.rules", "data_prep", "runs"],
     install_requires=["numpy>=2.0", "h5py>=3.8", "tqdm>=4.60"],
     extras_require={
         # ctk: the compiler and cuBLAS, which CuPy's wheels do not bring

@@ -10,7 +10,6 @@ The file is written beside, flushed to the disk and renamed, so a crash at any m
 checkpoint. A digest over everything tells a damaged file from a whole one.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -20,6 +19,7 @@ import h5py
 import numpy as np
 
 from .common import hdf5
+from .common.command import UserError
 from .common.files import write
 from .folder import FolderError
 
@@ -87,31 +87,30 @@ def load(folder, warn=print):
 
 
 def _read(path):
-    try:
-        open(path, "rb").close()
-    except OSError as error:
-        raise FolderError(f"{path}: can't be read ({error.strerror})") from None
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
+    """(arrays, state) of one file. Raises CheckpointError where it is damaged or something else,
+    FolderError where something outside it is in the way: a lock, a permission."""
+    with hdf5.open_file(path, FolderError, damaged=CheckpointError) as file:
+        try:
+            found = hdf5.attribute(file, "format")
+            if found != FORMAT:
                 raise CheckpointError(f"{path} is not a checkpoint of ref.train")
-            if file.attrs.get("version") != VERSION:
-                raise CheckpointError(
-                    f"{path} has version {file.attrs.get('version')}, expected {VERSION}")
+            version = hdf5.attribute(file, "version")
+            if hdf5.whole(version) != VERSION:
+                raise CheckpointError(f"{path} has version {version}, expected {VERSION}")
             text = file["state"].asstr()[()]
             arrays = {}
 
             def collect(name, item):
                 if isinstance(item, h5py.Dataset):
-                    arrays[name] = item[()]
+                    arrays[name] = hdf5.array(item)
 
             if "arrays" in file:
                 file["arrays"].visititems(collect)
-            digest = file.attrs["digest"]
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        if getattr(error, "errno", None) in (errno.EAGAIN, errno.EWOULDBLOCK):  # HDF5's lock
-            raise FolderError(f"{path}: {hdf5.reason(error)}") from None
-        raise CheckpointError(f"{path} is damaged ({hdf5.reason(error)})") from None
+            digest = hdf5.attribute(file, "digest")
+        except UserError as error:
+            raise CheckpointError(f"{path}: {error}") from None
+        except (*hdf5.TROUBLE, AttributeError) as error:
+            raise CheckpointError(f"{path} is damaged: {hdf5.reason(error)}") from None
     if digest != _digest(arrays, text):
         raise CheckpointError(f"{path} is damaged (its digest does not match)")
     return arrays, json.loads(text)

@@ -12,7 +12,6 @@ import json
 from pathlib import Path
 
 import h5py
-import numpy as np
 
 from .common import files, hdf5
 from .common.command import UserError
@@ -175,6 +174,11 @@ def read_parameters(folder):
                           "curves are kept; train it again (its config.json has the command)")
     with hdf5.open_file(path, FolderError) as file:
         try:
-            return {name: np.asarray(file[name]) for name in file}
-        except (OSError, RuntimeError, TypeError) as error:
-            raise FolderError(f"{path}: can't be read ({hdf5.reason(error)})") from None
+            other = [name for name in file if not isinstance(file[name], h5py.Dataset)]
+            if other:
+                raise UserError(f"{other[0]} is not an array")
+            return {name: hdf5.array(file[name]) for name in file}
+        except hdf5.TROUBLE as error:
+            raise FolderError(f"{path} is damaged: {hdf5.reason(error)}") from None
+        except UserError as error:
+            raise FolderError(f"{path}: {error}") from None

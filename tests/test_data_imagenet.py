@@ -402,7 +402,7 @@ def test_it_is_read_and_trained_on_as_a_stream(prepared, command, monkeypatch, t
     result = command("ref.train", "--rule", "bp", "--arch", "conv 5x5x8/4, softmax 4", "--data",
                      path, "--epochs", 1, "--batch-size", 16, "--out", "run")
     assert result.status == 0, result
-    assert re.search(r"epoch +1   train [\d.]+ % .* test [\d.]+ %", result.out)
+    assert re.search(r"epoch +1   train error [\d.]+ % .* test error [\d.]+ %", result.out)
 
 
 def test_many_shards_are_read_as_a_stream(tmp_path):

@@ -5,7 +5,9 @@ tests/test_peer_torch.py holds all of it against PyTorch.
 """
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ from write_reference import FOLDER, arguments, library
 
 import data_prep.hdf5
 from ref import rules
+from ref.common.command import STOPPING
 from ref.reference import cli
 from ref.reference.read import read
 from ref.reference.replay import replay
@@ -28,8 +31,14 @@ MARKER = "<!-- example: verify a PyTorch FA step -->"
 def run(capsys, *given):
     """(status, standard output, standard error) of a command."""
     capsys.readouterr()
-    status = cli.main([str(word) for word in given])
-    return status, *capsys.readouterr()
+    handlers = {number: signal.getsignal(number) for number in STOPPING}
+    try:
+        with pytest.raises(SystemExit) as end:
+            cli.main([str(word) for word in given])
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return end.value.code, *capsys.readouterr()
 
 
 def verified(capsys, *given):
@@ -276,7 +285,6 @@ def test_example_of_the_readme(tmp_path):
 
 def environment():
     """So that `python -m ref.reference` is found from any folder, on one thread."""
-    import os
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}

@@ -8,10 +8,11 @@ import h5py
 import numpy as np
 import pytest
 from test_reference import run
-from write_reference import FOLDER
+from write_reference import FOLDER, arguments
 
+from ref import optim
 from ref.common import files
-from ref.reference import read as reference_read
+from ref.reference import untrusted
 
 GOOD = FOLDER / "fa_conv.h5"
 
@@ -99,6 +100,20 @@ def references(file):
     file["init/b_3"] = np.array([file["init"].ref] * 4, h5py.ref_dtype)
 
 
+def narrow(file, name, size, fields, bias):
+    """An array in a float type that NumPy does not have: bfloat16, 8 bits."""
+    array = file[name][()]
+    del file[name]
+    kind = h5py.h5t.IEEE_F32LE.copy()
+    kind.set_fields(*fields)
+    kind.set_size(size)
+    kind.set_ebias(bias)
+    group, last = name.rsplit("/", 1)
+    space = h5py.h5s.create_simple(array.shape)
+    h5py.h5d.create(file[group].id, last.encode(), kind, space)
+    file[name][...] = array
+
+
 def huge_dense(file):
     """An architecture as absurd as the array that it declares."""
     for name in ("init/W_3", "init/B_3"):
@@ -138,11 +153,11 @@ def huge_patches(file):
 SPOILED = {  # name: (change of a good file, words of the error)
     "format": (attribute("/", "format", "npz"), "not a file of reference outputs"),
     "no format": (attribute("/", "format", None), "not a file of reference outputs"),
-    "version": (attribute("/", "version", 2), "its version is 2, this program reads version 1"),
-    "version text": (attribute("/", "version", "one"), "attribute version"),
-    "no version": (attribute("/", "version", None), "attribute version is missing"),
+    "version": (attribute("/", "version", 2), "version is 2, this program reads version 1"),
+    "version text": (attribute("/", "version", "one"), "its attribute version is 'one', this"),
+    "no version": (attribute("/", "version", None), "its attribute version is missing"),
     "rule": (attribute("/", "rule", "rprop"), "rule 'rprop' is none of bp, fa"),
-    "rule number": (attribute("/", "rule", 3), "attribute rule is not text"),
+    "rule number": (attribute("/", "rule", 3), "its attribute rule is 3, expected text"),
     "config text": (attribute("/", "config", "{lr: 1}"), "not a JSON object"),
     "config list": (attribute("/", "config", "[1]"), "not a JSON object"),
     "config deep": (attribute("/", "config", "[" * 50_000), "not a JSON object"),
@@ -186,7 +201,24 @@ SPOILED = {  # name: (change of a good file, words of the error)
     "NaN": (entry("step_1/delta_3", np.nan), "step_1/delta_3 holds nan at [0, 0]"),
     "infinity": (entry("init/b_1", np.inf), "init/b_1 holds inf at [0]"),
     "complex": (put("init/b_1", np.ones(3, complex)), "of type complex128"),
-    "half": (put("init/b_1", np.ones(3, np.float16)), "of type float16"),
+    "half": (put("init/b_1", np.ones(3, np.float16)), "init/b_1 is of type float16 (5 bits"),
+    "bfloat16": (lambda file: narrow(file, "init/b_1", 2, (15, 7, 8, 0, 7), 127),
+                 "init/b_1 is of type bfloat16 (8 bits of exponent, 7 of fraction), expected "
+                 "float32 or float64: compute and write it in one of these"),
+    "bfloat16 of a result": (lambda file: narrow(file, "step_1/h_3", 2, (15, 7, 8, 0, 7), 127),
+                             "step_1/h_3 is of type bfloat16"),
+    "an 8-bit float": (lambda file: narrow(file, "step_1/h_3", 1, (7, 3, 4, 0, 3), 7),
+                       "step_1/h_3 is of type a 8-bit float"),
+    "long double": (put("init/b_1", np.ones(3, np.longdouble)), "init/b_1 is of type"),
+    "multi-hot": (put("step_1/y", [[1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]]),
+                  "step_1/y: row 0 sums to 2, not to 1: with the loss cross-entropy each row is a "
+                  "distribution over the classes (one-hot, or several labels divided by their "
+                  "number), and δ = h - y holds for nothing else"),
+    "no label": (put("step_2/y", [[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]]),
+                 "step_2/y: row 1 sums to 0, not to 1"),
+    "bias": (attribute("net/layer_1", "bias", 2), "net/layer_1: its attribute bias is 2, expected"),
+    "a bias that is not to be there": (attribute("net/layer_1", "bias", 0),
+                                       "init/b_1: fa on this network has no such array"),
     "integers": (put("step_1/dW_3", np.ones((4, 12), int)), "of type int64"),
     "text": (put("init/b_1", np.array([b"a"] * 3)), "of type |S1"),
     "vlen": (put("init/b_1", ["a"] * 3), "of type object"),
@@ -250,7 +282,7 @@ def test_not_hdf5(tmp_path, capsys):
         path = tmp_path / "theirs.h5"
         path.write_bytes(content)
         refused(capsys, path)
-    assert "not an HDF5 file" in refused(capsys, tmp_path)
+    assert "it is a folder, not a file" in refused(capsys, tmp_path)
     assert "there is no such file" in refused(capsys, tmp_path / "absent.h5")
 
 
@@ -267,6 +299,99 @@ def test_integer_labels_and_other_byte_order_are_taken(spoil, capsys):
         put("step_1/dW_1", file["step_1/dW_1"][()], compression="gzip")(file)
 
     assert run(capsys, "verify", spoil(change))[0] == 0
+
+
+def as_matlab(value):
+    """Text of fixed length, numbers as arrays of floats."""
+    if isinstance(value, str):
+        return np.array([value.encode()])
+    return np.array(value, float).reshape(1, -1) if np.ndim(value) == 0 else np.array(value, float)
+
+
+@pytest.mark.parametrize("name", ["fa_conv", "ao-sdtp_local_alternating", "sdtp_dense_parallel"])
+def test_attributes_however_they_are_written(name, tmp_path, capsys):
+    """All text of fixed length, all numbers floats: as MATLAB and C write them."""
+    path = tmp_path / "theirs.h5"
+    path.write_bytes((FOLDER / f"{name}.h5").read_bytes())
+    with h5py.File(path, "a") as file:
+        groups = [file, file["net"], *file["net"].values(),
+                  *(file[key] for key in file if key.startswith("step_"))]
+        for group in groups:
+            for key, value in dict(group.attrs).items():
+                group.attrs[key] = as_matlab(value)
+        assert file.attrs["rule"].dtype.kind == "S"
+        assert file["net/layer_1"].attrs["in_shape"].dtype.kind == "f"
+    assert run(capsys, "verify", path)[0] == 0
+
+
+@pytest.mark.parametrize("version", [1.0, "1", b"1", np.uint8(1), np.array([1]), np.array([1.0])])
+def test_version_one(version, spoil, capsys):
+    assert run(capsys, "verify", spoil(attribute("/", "version", version)))[0] == 0
+
+
+@pytest.mark.parametrize("version, shown", [(1.5, "1.5"), ("1.1", "'1.1'"), ([1, 2], "[1, 2]")])
+def test_another_version_is_named(version, shown, spoil, capsys):
+    line = refused(capsys, spoil(attribute("/", "version", version)))
+    assert f"its attribute version is {shown}, this program reads version 1" in line
+
+
+@pytest.mark.parametrize("y", [
+    [[0.5, 0.5, 0, 0], [0.9, 0.1, 0, 0], [0.25, 0.25, 0.25, 0.25]],
+    [[0.925, 0.025, 0.025, 0.025]] * 3,
+])
+def test_labels_may_be_any_distribution(y, tmp_path, capsys):
+    path = tmp_path / "theirs.h5"
+    path.write_bytes((FOLDER / "bp_dense.h5").read_bytes())
+    with h5py.File(path, "a") as file:
+        file["step_1/y"][...] = y
+        del file["step_2"]
+        for name in [name for name in file["step_1"] if name not in ("x", "y", "h_3", "delta_3")]:
+            del file[f"step_1/{name}"]
+        file["step_1/delta_3"][...] = file["step_1/h_3"][()] - y
+    assert run(capsys, "verify", path)[0] == 0
+
+
+def test_labels_of_a_regression_are_any_numbers(tmp_path, capsys):
+    path = tmp_path / "out.h5"
+    given = ("--rule", "bp", "--arch", "dense 4, reconstruction", "--in-shape", "2x2x2")
+    assert run(capsys, "write", path, *given)[0] == 0 and run(capsys, "verify", path)[0] == 0
+
+
+def held(params, grads, state, right=optim.adam, **options):
+    """Adam that leaves the biases where they are: at zero."""
+    right(params, grads, state, **options)
+    for name, p in params.items():
+        if name[0] in "bc":
+            p[...] = 0
+
+
+@pytest.mark.parametrize("kind", ["dense", "local", "conv"])
+@pytest.mark.parametrize("rule, given", [
+    ("bp", ()), ("sdtp", ()), ("dtp", ("--schedule", "alternating")), ("ao-sdtp", ()),
+    ("sdtp", ("--order", "inverse-first")),
+])
+def test_a_network_without_biases(rule, given, kind, tmp_path, capsys, monkeypatch):
+    path = tmp_path / "theirs.h5"
+    with monkeypatch.context() as patched:
+        patched.setattr(optim, "adam", held)
+        assert run(capsys, "write", path, *arguments(rule, kind, *given, "--steps", "3"))[0] == 0
+    assert run(capsys, "verify", path)[0] == 1  # its biases are there, and do not train
+    with h5py.File(path, "a") as file:
+        names = []
+        file.visit(names.append)
+        for name in names:
+            last = name.rpartition("/")[2]
+            if name.split("/")[0] != "net" and last.removeprefix("d")[:2] in ("b_", "c_"):
+                if last != "b_z":
+                    del file[name]
+        for layer in file["net"].values():
+            layer.attrs.update(bias=0, inverse_bias=False)
+    status, out, _ = run(capsys, "verify", path)
+    assert status == 0 and "quantities agree" in out and "b_1" not in out.split("agree")[0].split()
+    with h5py.File(path, "a") as file:  # and what is wrong is still found
+        file["step_2/after/W_2"][0] *= 1.01
+    status, out, _ = run(capsys, "verify", path)
+    assert status == 1 and "first to differ: step_2/after/W_2" in out
 
 
 def test_another_limit(capsys):
@@ -289,7 +414,7 @@ def test_broken_bytes_never_get_through(tmp_path, capsys):
 
 
 def test_names_are_capped(spoil, capsys, monkeypatch):
-    monkeypatch.setattr(reference_read, "MAX_NAMES", 10)
+    monkeypatch.setattr(untrusted, "MAX_NAMES", 10)
     assert "names, more than 10" in refused(capsys, spoil(lambda file: None))
 
 
@@ -329,6 +454,5 @@ def test_where_write_puts_its_file(tmp_path, capsys, monkeypatch):
     status, _, err = run(capsys, "write", path, *given)
     assert (status, err) == (2, f"error: can't write {path}: No space left on device\n")
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
-    with pytest.raises(SystemExit):
-        run(capsys, "write", tmp_path, *given)
-    assert "is a folder" in capsys.readouterr().err
+    status, _, err = run(capsys, "write", tmp_path, *given)
+    assert status == 2 and "is a folder" in err

@@ -1,17 +1,14 @@
 """Planted errors: each is found, the right quantity is named first, and the slip by its name.
 
-An error is planted in ref's own code while a file is written, so that it goes on to everything
-downstream and to the next step, as it would in a user's program.
+More of them: test_reference_slips_formulas.py, test_reference_slips_optimizer.py.
 """
 
-import json
 from math import sqrt
-from typing import NamedTuple
 
-import h5py
 import numpy as np
 import pytest
-from test_reference import run, verified
+from planted import Slip, changed, check, only, replaced
+from test_reference import run
 from write_reference import arguments
 
 from ref import optim, rules
@@ -26,40 +23,7 @@ from ref.training import Trainer
 SQUARE = ("--arch", "dense 6, dense 6, softmax 4")  # W_2 is square, so transposing it fits
 
 
-class Slip(NamedTuple):
-    """One planted error, the quantity that it shows in first, and words of the explanation."""
-
-    rule: str
-    plant: object  # function of monkeypatch, or {option: what config claims}
-    first: str
-    words: str
-    kind: str = "dense"
-    given: tuple = ()
-
-
 # ---- errors to plant -----------------------------------------------------------------------------
-
-
-def changed(module, name, change, *keys):
-    """Have module.name's result, or those of its dicts, changed: change(array, layer)."""
-    right = getattr(module, name)
-
-    def wrong(*args, **kwargs):
-        out = right(*args, **kwargs)
-        for found in [out[key] for key in keys] or [out]:
-            for l in found:
-                found[l] = change(found[l], l)
-        return out
-
-    return lambda monkeypatch: monkeypatch.setattr(module, name, wrong)
-
-
-def only(layer, change):
-    return lambda array, l: change(array) if l == layer else array
-
-
-def replaced(module, name, function):
-    return lambda monkeypatch: monkeypatch.setattr(module, name, function)
 
 
 def one_entry(array):
@@ -205,21 +169,7 @@ SLIPS = {
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", SLIPS)
 def test_slip(name, dtype, tmp_path, capsys, monkeypatch):
-    slip, path = SLIPS[name], tmp_path / "theirs.h5"
-    with monkeypatch.context() as patched:
-        if callable(slip.plant):
-            slip.plant(patched)
-        status, _, err = run(capsys, "write", path, "--dtype", dtype,
-                             *arguments(slip.rule, slip.kind, *slip.given))
-        assert status == 0, err
-    if not callable(slip.plant):
-        with h5py.File(path, "a") as file:
-            config = json.loads(file.attrs["config"])
-            file.attrs["config"] = json.dumps(config | slip.plant)
-    status, result = verified(capsys, path)
-    assert status == 1
-    assert result["first"]["name"] == slip.first
-    assert slip.words in "; ".join(result["first"]["slips"])
+    check(SLIPS[name], dtype, tmp_path, capsys, monkeypatch)
 
 
 @pytest.mark.parametrize("kind", ["dense", "local", "conv"])

@@ -223,7 +223,7 @@ def test_a_folder_in_the_place_of_a_checkpoint(command, base, here):
     (here / "run" / checkpoint.NAME).mkdir()
     result = command("ref.train", "--resume", "run", "--epochs", 2)
     assert result.status == 2 and result.err.count("\n") == 1
-    assert "Is a directory" in result.err
+    assert "it is a folder, not a file" in result.err
 
 
 # ---- data by name and digest ---------------------------------------------------------------------

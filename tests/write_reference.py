@@ -56,7 +56,7 @@ def arguments(rule, kind, *more):
 def main():
     FOLDER.mkdir(exist_ok=True)
     for name, given in library().items():
-        status = cli.main(["write", str(FOLDER / f"{name}.h5"), *given])
+        status = cli.work(["write", str(FOLDER / f"{name}.h5"), *given])
         if status:
             return status
     return 0

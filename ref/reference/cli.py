@@ -9,14 +9,13 @@ The file: file.py; what is in it: quantities.py; NOTES.md has a page on it.
 """
 
 import argparse
-import os
 import re
-import sys
 
 import numpy as np
 
 from .. import architectures, options, rules, train, training
 from ..backend import select, to_device, to_host
+from ..common import command
 from ..common.command import Parser, count, new_file, seed
 from ..data import open_data
 from ..network import initial_parameters
@@ -88,7 +87,7 @@ def add_limit(p):
 
 
 def write(args):
-    """Train for args.steps and write every quantity. Raises one of train.ERRORS, FileError."""
+    """Train for args.steps and write every quantity. Raises UserError."""
     xp = select(args.backend)
     setting = resolve(args)
     dtype = np.dtype(args.dtype)
@@ -174,30 +173,18 @@ def verify(args):
                    args.rtol, args.atol_scale)
 
 
-def main(arguments=None):
+def work(arguments=None):
+    """Do what the command line says; its exit status. Raises UserError."""
     args = parser().parse_args(arguments)
-    try:
-        if args.command == "write":
-            content = write(args)
-            print(f"wrote {args.out}: {len(content.arrays)} arrays of {args.steps} steps; "
-                  f"check it: python -m ref.reference verify {args.out}")
-            return 0
-        result = verify(args)
-        if hasattr(sys.stdout, "reconfigure"):  # σ, δ, ĥ on a terminal that has no such letters
-            sys.stdout.reconfigure(errors="replace")
-        try:
-            print(as_json(result) if args.json else "\n".join(report(result)), flush=True)
-        except BrokenPipeError:  # `| head` has seen enough; the interpreter flushes once more
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0 if result.agrees else 1
-    except (FileError, *train.ERRORS) as error:
-        print(f"error: {error}", file=sys.stderr)
-    except OSError as error:
-        name = f"{error.filename}: " if error.filename else ""
-        print(f"error: {name}{error.strerror or error}", file=sys.stderr)
-    except MemoryError:
-        print("error: out of memory: a smaller network or batch needs less", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 2
+    if args.command == "write":
+        content = write(args)
+        print(f"wrote {args.out}: {len(content.arrays)} arrays of {args.steps} steps; "
+              f"check it: python -m ref.reference verify {args.out}")
+        return 0
+    result = verify(args)
+    print(as_json(result) if args.json else "\n".join(report(result)))
+    return 0 if result.agrees else 1
+
+
+def main(arguments=None):
+    command.run(lambda: work(arguments))

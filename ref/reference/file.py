@@ -59,6 +59,7 @@ class Content:
     phases: dict  # {t: phase}, t = 1..
     arrays: dict = field(default_factory=dict)  # {name: array}
     given: dict = field(default_factory=dict)  # those of the setting that the file itself names
+    without: frozenset = frozenset()  # biases that its network does not have, by name: b_1, c_2
 
     @cached_property
     def quantities(self):
@@ -66,7 +67,7 @@ class Content:
         found = quantities.initial(self.net, self.setting)
         for t, phase in self.phases.items():
             found += quantities.of_step(self.net, self.rule, self.setting, t, phase)
-        return found
+        return quantities.without(found, self.without)
 
     def numbers(self, N):
         """How many numbers a complete file holds, for batches of N."""

@@ -10,7 +10,7 @@
 that differs while everything it comes from agrees is where an implementation goes wrong.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from .. import rules
@@ -83,6 +83,19 @@ def initial(net, setting):
         for symbol, _, name, shape, axes, meaning in _parameters(net)
         if symbol != "B" or not drawn_anew(setting)
     ]
+
+
+def without(found, biases):
+    """Quantities of a network that lacks these biases: none of b_1, db_1, after/b_1 for "b_1"."""
+
+    def lacking(name):
+        last = name.rpartition("/")[2]
+        return last in biases or last[:1] == "d" and last[1:] in biases
+
+    if not biases:
+        return found
+    return [replace(q, inputs=tuple(name for name in q.inputs if not lacking(name)))
+            for q in found if not lacking(q.name)]
 
 
 def drawn_anew(setting):
@@ -241,21 +254,26 @@ class _Step:
             self.add(f"h_hat_{l}", f"ĥ_{l} = {formula}", net.shape(l), net.shape(l), inputs)
 
     def inverses(self):
+        """L_l^inv with u = f_l(h_{l-1} + ε_{l-1}); δ is its derivative at V_l u + c_l."""
         net, L = self.net, self.net.L
         noise_preserving = self.setting["inverse_loss"] == "noise-preserving"
         for l in sorted(net.g_map, reverse=True):
             i = l - 1
-            u = f"f_{l}(h_{i} + ε_{i})" + (", z" if net.z_map and l == L else "")
-            r = f"h_{i} + ε_{i}" if noise_preserving else f"h_{i}"
-            mean = f" / {prod(net.shape(i))}" if self.setting["reduction"] == "mean" else ""
+            top = net.z_map is not None and l == L
+            u = f"u = f_{l}(h_{i} + ε_{i})" if not top else f"u = [f_{l}, z](h_{i} + ε_{i})"
+            r = f"(h_{i} + ε_{i})" if noise_preserving else f"h_{i}"
+            units = prod(net.shape(i)) if self.setting["reduction"] == "mean" else 1
+            mean, two = (f" / {units}", f"2/{units}") if units > 1 else ("", "2")
             inputs = [f"h_{i}", f"eps_{i}", ("W", l), ("b", l), ("V", l), ("c", l)]
-            if net.z_map and l == L:
+            if top:
                 inputs += [("W_z", L), ("b_z", L)]
-            self.add(f"inverse_loss_{l}", f"‖{r} - g_{l}({u})‖²{mean}  (2.1.2)", (), None, inputs,
-                     axes="N")
+            self.add(f"inverse_loss_{l}", f"‖{r.strip('()')} - g_{l}(u)‖²{mean}, {u}  (2.1.2)", (),
+                     None, inputs, axes="N")
             inputs.append(f"inverse_loss_{l}")
-            for s in "Vc":
-                self.add(f"d{s}_{l}", f"d{s}_{l} = d(mean inverse_loss_{l})/d{s}_{l}",
+            delta = f"δ = {two} (x - {r}) ∘ σ'_{i} at x = g_{l}(u)"
+            for s, product in (("V", _outer(net.g_map[l], f"dV_{l}", "u", "δ")),
+                               ("c", f"dc_{l} = Σ δ / N")):
+                self.add(f"d{s}_{l}", f"{product}, {delta}, {u}  (2.1.2)",
                          self.shape_of(s, l), None, inputs, self.axes_of(s, l))
 
     def errors(self):
@@ -295,7 +313,8 @@ class _Step:
 
     def gradients(self):
         for l in range(self.net.L, 0, -1):
-            self.add(f"dW_{l}", f"dW_{l} = Σ δ_{l} h_{l - 1}ᵀ / N  (2.1)", self.shape_of("W", l),
+            product = _outer(self.net.map[l], f"dW_{l}", f"δ_{l}", f"h_{l - 1}")
+            self.add(f"dW_{l}", f"{product}  (2.1)", self.shape_of("W", l),
                      None, [f"delta_{l}", f"h_{l - 1}"], self.axes_of("W", l))
             self.add(f"db_{l}", f"db_{l} = Σ δ_{l} / N  (2.1)", self.shape_of("b", l),
                      None, [f"delta_{l}"], self.axes_of("b", l))
@@ -328,6 +347,22 @@ class _Step:
 
     def _entry(self, symbol, l):
         return next(p for p in self.parameters if p[:2] == (symbol, l))
+
+
+def _outer(m, name, y, x):
+    """The product whose mean over the batch is a gradient of weights laid out like those of m.
+
+    y  the name of what is on m's output side;  x  of what is on its input side
+    Sums are over the batch, n, and over every index that is not on the left; x is 0 outside.
+    """
+    if m.kind == "dense":
+        return f"{name} = Σ {y} {x}ᵀ / N"
+    places = []
+    for at, offset, (before, _) in zip("ij", "pq", m.patches.padding, strict=True):
+        place = f"{m.stride}{at}+{offset}" if m.stride > 1 else f"{at}+{offset}"
+        places.append(place + (f"-{before}" if before else ""))
+    indices = "ijopqc" if m.kind == "local" else "opqc"
+    return f"{name}[{','.join(indices)}] = Σ {y}[n,i,j,o] {x}[n,{','.join(places)},c] / N"
 
 
 def _subscript(name):

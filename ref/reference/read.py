@@ -5,18 +5,17 @@ own architecture, and their sum against a limit, before any is read. Nothing in 
 and nothing outside it is opened.
 """
 
-import contextlib
 import json
 from math import prod
-from pathlib import Path
 
-import h5py
 import numpy as np
 
 from .. import activations, losses, options, rules
-from ..common.command import Parser
+from ..common import hdf5
+from ..common.command import Parser, UserError
 from ..linear import Convolution, Dense, LocallyConnected
 from ..network import Network
+from . import untrusted
 from .file import (
     FORMAT,
     VERSION,
@@ -28,7 +27,6 @@ from .file import (
 )
 
 LIMIT = 4 << 30  # bytes that the arrays of a file, and our own, may take in float64
-MAX_NAMES = 10_000  # in one group
 MAX_CONFIG = 1 << 16  # characters of JSON
 
 PHASES = ("both", "forward", "inverse")
@@ -36,62 +34,45 @@ OUTPUTS = {"cross-entropy": "softmax", "cross-entropy-logits": "identity",
            "squared-error": "identity"}  # loss: the activation of layer L that it goes with
 
 
-@contextlib.contextmanager
-def _told(what):
-    """Turn whatever h5py raises on a broken or hostile file into one FileError."""
-    try:
-        yield
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), "")
-        raise FileError(f"{what}: can't be read ({reason.strip(chr(39) + chr(34))})") from None
-
-
 def read(path, limit=LIMIT):
     """The Content of a file. Raises FileError.
 
     limit  in bytes, of the file's arrays and the ones to compare with them, all in float64
     """
-    if not Path(path).exists():
-        raise FileError(f"{path}: there is no such file")
-    if Path(path).is_dir() or not _is_hdf5(path):
-        raise FileError(f"{path}: not an HDF5 file")
+    file = hdf5.open_file(path, FileError)
     try:
-        with _told("the file"):
-            file = h5py.File(path, "r")
         with file:
             content = _header(file)
             datasets = _declared(file, content, limit)
             for name, dataset in datasets.items():
-                content.arrays[name] = _array(name, dataset)
-    except FileError as error:
+                content.arrays[name] = untrusted.numbers(name, dataset)
+        _check_labels(content)
+    except UserError as error:
         raise FileError(f"{path}: {error}") from None
     return content
 
 
-def _is_hdf5(path):
-    try:
-        return h5py.is_hdf5(path)
-    except (OSError, RuntimeError):
-        return False
-
-
 def _header(file):
     """The Content of an opened file, without its arrays."""
-    if _text(file, "format", "") != FORMAT:
-        raise FileError(f"not a file of reference outputs (its attribute format is not {FORMAT!r})")
-    version = _integers(file, "version", (1,))[0]
-    if version != VERSION:
-        raise FileError(f"its version is {version}, this program reads version {VERSION}")
-    rule = _text(file, "rule")
+    found = hdf5.attribute(file, "format")
+    if found != FORMAT:
+        raise FileError(f"not a file of reference outputs: its attribute format is "
+                        f"{untrusted.shown(found)}, expected {FORMAT!r}")
+    version = hdf5.attribute(file, "version")
+    if hdf5.whole(version) != VERSION:
+        raise FileError(f"its attribute version is {untrusted.shown(version)}, this program reads "
+                        f"version {VERSION}")
+    rule = untrusted.text(file, "rule")
     if rule not in rules.NAMES:
         raise FileError(f"rule {rule[:40]!r} is none of {', '.join(rules.NAMES)}")
-    arch = _text(file, "arch", "custom")
+    arch = untrusted.text(file, "arch", "custom")
     setting, given = _setting(file, rule, arch)
     net = _network(file, rules.get(rule), setting)
     if rules.has_inverses(rules.get(rule)):
         if net.loss.argmin is None and rule != "dtp":
             raise FileError(f"the rule {rule} has no first target with the loss {net.loss.name}")
-    return Content(rule, arch, setting, net, _phases(file, rule, setting), given=given)
+    return Content(rule, arch, setting, net, _phases(file, rule, setting), given=given,
+                   without=_without(file, net))
 
 
 class _Options(Parser):
@@ -103,7 +84,7 @@ class _Options(Parser):
 
 def _setting(file, rule, arch):
     """(the resolved setting, what the file gives of it): config, a JSON object of options."""
-    text = _text(file, "config", "{}")
+    text = untrusted.text(file, "config", "{}")
     try:
         if len(text) > MAX_CONFIG:
             raise ValueError
@@ -112,7 +93,7 @@ def _setting(file, rule, arch):
             raise ValueError
     except (ValueError, RecursionError):
         raise FileError("its attribute config is not a JSON object of options") from None
-    schedule = _text(file, "schedule", "none")
+    schedule = untrusted.text(file, "schedule", "none")
     if schedule != "none" and config.setdefault("schedule", schedule) != schedule:
         raise FileError(f"schedule is {schedule!r}, but {config['schedule']!r} in config")
     reader = _Options(prog="config", add_help=False)
@@ -134,14 +115,15 @@ def _setting(file, rule, arch):
 
 def _network(file, rule, setting):
     """The network that net/layer_1, net/layer_2, ... describe, extended by the rule."""
-    group = _group(file, "net")
-    names = _names(group, "net")
+    group = untrusted.group_at(file, "net")
+    names = untrusted.names(group, "net")
     L = len(names)
     if L == 0 or names != {f"layer_{l}" for l in range(1, L + 1)}:
         raise FileError("net must hold layer_1, layer_2, ... and nothing else")
     maps, act = {}, {}
     for l in range(1, L + 1):
-        maps[l], act[l] = _layer(_group(file, f"net/layer_{l}"), f"net/layer_{l}")
+        layer = untrusted.group_at(file, f"net/layer_{l}")
+        maps[l], act[l] = _layer(layer, f"net/layer_{l}")
         below = maps[l - 1].out_shape if l > 1 else maps[l].in_shape
         if maps[l].in_shape != below:
             raise FileError(f"net/layer_{l}: in_shape is {_x(maps[l].in_shape)}, "
@@ -152,7 +134,7 @@ def _network(file, rule, setting):
     else:
         logits = setting.get("output") == "logits"
         guess = "cross-entropy-logits" if logits else "squared-error"
-    loss = _text(group, "loss", guess)
+    loss = untrusted.text(group, "loss", guess)
     if OUTPUTS.get(loss) != top:
         pairs = ", ".join(f"{name} ({output})" for name, output in OUTPUTS.items())
         raise FileError(f"net: loss {loss[:40]!r} over {top!r} is none of {pairs}")
@@ -165,23 +147,23 @@ def _network(file, rule, setting):
 
 def _layer(group, where):
     """(linear map, activation) of one layer."""
-    kind, activation = _text(group, "kind"), _text(group, "activation")
+    kind, activation = untrusted.text(group, "kind"), untrusted.text(group, "activation")
     if activation not in activations.BY_NAME:
         raise FileError(f"{where}: activation {activation[:40]!r} is none of "
                         f"{', '.join(activations.BY_NAME)}")
-    in_shape = _integers(group, "in_shape", (1, 3))
-    out_shape = _integers(group, "out_shape", (1, 3))
+    in_shape = untrusted.integers(group, "in_shape", (1, 3))
+    out_shape = untrusted.integers(group, "out_shape", (1, 3))
     if kind == "dense":
         return Dense(in_shape, out_shape), activations.BY_NAME[activation]
     if kind not in ("local", "conv"):
         raise FileError(f"{where}: kind {kind[:40]!r} is none of dense, local, conv")
     if len(in_shape) != 3 or len(out_shape) != 3:
         raise FileError(f"{where}: a {kind} layer has shapes (H, W, C)")
-    kernel = _integers(group, "kernel", (2,))
-    stride = _integers(group, "stride", (1,))[0]
+    kernel = untrusted.integers(group, "kernel", (2,))
+    stride = untrusted.integers(group, "stride", (1,))[0]
     made = LocallyConnected if kind == "local" else Convolution
     m = made(in_shape, out_shape[2], kernel, stride)
-    padding = _text(group, "padding", "SAME")
+    padding = untrusted.text(group, "padding", "SAME")
     if padding != "SAME":
         raise FileError(f"{where}: padding is {padding[:40]!r}, only SAME (TensorFlow's) is known")
     if m.out_shape != out_shape:
@@ -190,16 +172,32 @@ def _layer(group, where):
     return m, activations.BY_NAME[activation]
 
 
+def _without(file, net):
+    """Names of the biases that the file's layers declare not to have: {"b_1", "c_2", ...}."""
+    found = set()
+    for l in net.map:
+        layer = untrusted.group_at(file, f"net/layer_{l}")
+        for symbol, name, maps in (("b", "bias", net.map), ("c", "inverse_bias", net.g_map)):
+            value = hdf5.attribute(layer, name, 1)
+            if value not in (0, 1):
+                raise FileError(f"net/layer_{l}: its attribute {name} is "
+                                f"{untrusted.shown(value)}, expected 1 or, for none, 0")
+            if l in maps and not value:
+                found.add(f"{symbol}_{l}")
+    return frozenset(found)
+
+
 def _phases(file, rule, setting):
     """{t: phase} of the steps in the file, which must be step_1, step_2, ..."""
-    steps = {name for name in _names(file, "the file") if name.startswith("step_")}
+    steps = {name for name in untrusted.names(file, "the file") if name.startswith("step_")}
     T = len(steps)
     if T == 0 or steps != {f"step_{t}" for t in range(1, T + 1)}:
         raise FileError("its steps must be step_1, step_2, ...; it has "
                         + (", ".join(sorted(steps)[:5]) or "none"))
     phases = {}
     for t in range(1, T + 1):
-        phase = _text(_group(file, f"step_{t}"), "phase", default_phase(rule, setting, t))
+        step = untrusted.group_at(file, f"step_{t}")
+        phase = untrusted.text(step, "phase", default_phase(rule, setting, t))
         if phase not in PHASES:
             raise FileError(f"step_{t}: phase {phase[:40]!r} is none of {', '.join(PHASES)}")
         if not rules.has_inverses(rules.get(rule)):
@@ -217,10 +215,10 @@ def _declared(file, content, limit):
             if name not in expected:
                 raise FileError(f"{name[:80]}: {content.rule} on this network has no such array; "
                                 f"it has {_like(name, expected)}")
-            found[name] = _dataset(file, name)
+            found[name] = untrusted.dataset_at(file, name)
     for q in expected.values():  # in order of computation, so that x comes before what follows
         if q.name in found:
-            with _told(q.name):
+            with untrusted.told(q.name):
                 shape = found[q.name].shape
             N = sizes.get(q.step, shape[0] if shape else 0)
             if shape != q.full_shape(N) or N == 0 and q.per_example:
@@ -260,110 +258,35 @@ def _like(name, expected):
 
 def _leaves(file, group_name):
     """Names of the arrays of a group, and of `after` in a step."""
-    if group_name not in _names(file, "the file"):
+    if group_name not in untrusted.names(file, "the file"):
         return []
-    group = _group(file, group_name)
-    names = [f"{group_name}/{name}" for name in _names(group, group_name)]
+    group = untrusted.group_at(file, group_name)
+    names = [f"{group_name}/{name}" for name in untrusted.names(group, group_name)]
     after = f"{group_name}/after"
     if group_name != "init" and after in names:
         names.remove(after)
-        names += [f"{after}/{name}" for name in _names(_group(file, after), after)]
+        group = untrusted.group_at(file, after)
+        names += [f"{after}/{name}" for name in untrusted.names(group, after)]
     return names
 
 
-def _names(group, where):
-    with _told(where):
-        if len(group) > MAX_NAMES:
-            raise FileError(f"{where}: holds {len(group)} names, more than {MAX_NAMES}")
-        return set(group)
+def _check_labels(content):
+    """Raise FileError for labels that are no distributions: δ_L = h_L - y holds only for these.
 
-
-def _group(file, name):
-    found = _object(file, name)
-    if not isinstance(found, h5py.Group):
-        raise FileError(f"{name} is not a group")
-    return found
-
-
-def _dataset(file, name):
-    """A dataset whose type and storage are plain numbers in this very file."""
-    found = _object(file, name)
-    if not isinstance(found, h5py.Dataset):
-        raise FileError(f"{name[:80]} is not an array")
-    with _told(name):
-        if found.is_virtual or found.external:
-            raise FileError(f"{name}: its numbers lie in another file; copy them into this one")
-        dtype, shape, chunks = found.dtype, found.shape, found.chunks
-        if shape is None:
-            raise FileError(f"{name} is empty")
-        allowed = "iub" if name.endswith(("/x", "/y")) else ""
-        if not (dtype.kind == "f" and dtype.itemsize in (4, 8)) and (
-                dtype.kind == "" or dtype.kind not in allowed):
-            raise FileError(f"{name} is of type {str(dtype)[:40]}, expected float32 or float64")
-        if chunks and prod(chunks) > max(prod(shape), 1 << 17):
-            raise FileError(f"{name}: its chunks are larger than the array")
-    return found
-
-
-def _object(file, name):
-    """The object at a path, each part of which must be a hard link."""
-    node = file
-    for part in name.split("/"):
-        with _told(name[:80]):
-            if not isinstance(node, h5py.Group):
-                raise FileError(f"{name[:80]}: {part} is not in a group")
-            link = node.get(part, getlink=True)
-            if link is None:
-                raise FileError(f"{name[:80]} is missing")
-            if not isinstance(link, h5py.HardLink):
-                raise FileError(f"{name[:80]} is a soft or external link; only plain ones are read")
-            node = node[part]
-    return node
-
-
-def _array(name, dataset):
-    """The numbers of a dataset, in this machine's byte order. Raises FileError for NaN."""
-    with _told(name):
-        array = dataset[()]
-    array = np.asarray(array)
-    dtype = array.dtype.newbyteorder("=") if array.dtype.kind == "f" else np.dtype(np.float64)
-    array = np.ascontiguousarray(array, dtype).reshape(array.shape)
-    finite = np.isfinite(array)
-    if not finite.all():
-        where = np.unravel_index(np.argmin(finite), array.shape)
-        raise FileError(f"{name} holds {array[where]} at {[int(k) for k in where]}")
-    return array
-
-
-def _text(group, name, default=None):
-    """An attribute that is text."""
-    with _told(f"attribute {name}"):
-        value = group.attrs.get(name, default)
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if value is None:
-        raise FileError(f"{_where(group)}its attribute {name} is missing")
-    if not isinstance(value, str):
-        raise FileError(f"{_where(group)}its attribute {name} is not text")
-    return value
-
-
-def _integers(group, name, lengths):
-    """An attribute that is a tuple of positive integers, as many as one of `lengths`."""
-    with _told(f"attribute {name}"):
-        value = group.attrs.get(name)
-    if value is None:
-        raise FileError(f"{_where(group)}its attribute {name} is missing")
-    value = np.asarray(value)
-    if value.dtype.kind not in "iu" or value.size not in lengths or (
-            value.min() < 1 or value.max() > 10**9):
-        raise FileError(f"{_where(group)}its attribute {name} must be "
-                        f"{' or '.join(map(str, lengths))} positive integers")
-    return tuple(int(n) for n in value.ravel())
-
-
-def _where(group):
-    return "" if group.name == "/" else f"{group.name[1:]}: "
+    (For others dL/da_L is h_L Σy - y, so that a right δ_L would seem wrong.)
+    """
+    if not content.net.loss.name.startswith("cross-entropy"):
+        return
+    tolerance = {4: 1e-5, 8: 1e-10}[content.dtype.itemsize]  # a tenth of verify's
+    for t in content.phases:
+        name = f"step_{t}/y"
+        sums = content.arrays[name].sum(axis=1, dtype=np.float64) if name in content.arrays else 1.0
+        wrong = np.flatnonzero(np.abs(sums - 1) > tolerance)
+        if len(wrong):
+            raise FileError(
+                f"{name}: row {wrong[0]} sums to {sums[wrong[0]]:.12g}, not to 1: with the loss "
+                f"{content.net.loss.name} each row is a distribution over the classes (one-hot, or "
+                "several labels divided by their number), and δ = h - y holds for nothing else")
 
 
 def _x(shape):

@@ -1,5 +1,7 @@
 """Recompute the steps of a file of reference outputs, through the functions that training uses."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from .. import rules
@@ -13,14 +15,16 @@ def missing(content):
     return [q.name for q in content.quantities if q.is_input and q.name not in content.arrays]
 
 
-def replay(content, dtype=np.float64, setting=(), quiet=False, xp=np):
+def replay(content, dtype=np.float64, setting=(), noise=1, xp=np):
     """{name: NumPy array} of every quantity, computed by the steps that training takes.
 
     Starts from the file's own initial parameters; each further step from our own parameters.
-    setting  options to change;  quiet  without the noise;  xp  the module to compute with
+    setting  options to change;  noise  a factor for it;  xp  the module to compute with
     """
     arrays = {q.name: content.arrays[q.name].astype(dtype)
               for q in content.quantities if q.is_input}
+    shapes = {q.name: q.shape for q in quantities.initial(content.net, content.setting)}
+    arrays |= {f"init/{name}": np.zeros(shapes[f"init/{name}"], dtype) for name in content.without}
     initial = {name.removeprefix("init/"): array.copy()
                for name, array in arrays.items() if name.startswith("init/")}
     setting = {**content.setting, **dict(setting)}
@@ -29,21 +33,37 @@ def replay(content, dtype=np.float64, setting=(), quiet=False, xp=np):
         setting["magnitude"] = "fixed"
         initial |= {f"B_{l}": np.empty(m.weight_shape, dtype) for l, m in content.net.b_map.items()}
     params = to_device(quantities.by_layer(content.net, initial), xp)
-    trainer = Trainer(content.net, rules.get(content.rule), params, setting, seed=0)
+    rule = holding_at_zero(rules.get(content.rule), content.without)
+    trainer = Trainer(content.net, rule, params, setting, seed=0)
     ours = dict(arrays)
     with np.errstate(all="ignore"):  # what overflows here is reported as a difference
         for t, phase in content.phases.items():
             x, y = (xp.asarray(arrays[f"step_{t}/{name}"]) for name in "xy")
             eps = {l: arrays[f"step_{t}/eps_{l}"] for l in range(1, content.net.L)
                    if f"step_{t}/eps_{l}" in arrays}
-            if quiet:
-                eps = {l: np.zeros_like(e) for l, e in eps.items()}
+            eps = {l: dtype(noise) * e for l, e in eps.items()}
             if B_of_step:
                 for l, B in params["B"].items():
                     B[...] = xp.asarray(arrays[f"step_{t}/B_{l}"])
             out = trainer.step(x, y, phase, to_device(eps, xp))
             ours |= outputs(t, out, params)
     return ours
+
+
+def holding_at_zero(rule, biases):
+    """The rule, with gradients of zero for these biases ("b_1", "c_2"), which so never change."""
+    if not biases:
+        return rule
+
+    def step(*args, **options):
+        out = rule.step(*args, **options)
+        for name in biases:
+            symbol, l = name.split("_")
+            if f"d{symbol}" in out and int(l) in out[f"d{symbol}"]:
+                out[f"d{symbol}"][int(l)] *= 0
+        return out
+
+    return SimpleNamespace(SYMBOLS=rule.SYMBOLS, STEP_OPTIONS=rule.STEP_OPTIONS, step=step)
 
 
 def outputs(t, out, params):

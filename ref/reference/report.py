@@ -6,17 +6,19 @@ import numpy as np
 
 from .verify import first, upstream
 
+WIDEST = 64  # letters of a formula in the table; the first that differs has all of it
 SHOWN_ROOTS = 8  # differences that nothing upstream explains, told one by one
 
 
 def table(result):
     """The lines of the table, in order of computation."""
     width = max(len(row.quantity.name) for row in result.rows)
-    formula = min(max(len(row.quantity.equation) for row in result.rows), 64)
+    formula = min(max(len(row.quantity.equation) for row in result.rows), WIDEST)
     yield f"{'quantity':{width}}  {'equation':{formula}}  {'error':>8}  {'limit':>8}  verdict"
     for row in result.rows:
         q = row.quantity
-        yield (f"{q.name:{width}}  {q.equation:{formula}}  {row.error:8.1e}  {row.limit:8.1e}  "
+        equation = q.equation if len(q.equation) <= WIDEST else f"{q.equation[:WIDEST - 1]}…"
+        yield (f"{q.name:{width}}  {equation:{formula}}  {row.error:8.1e}  {row.limit:8.1e}  "
                f"{row.verdict}")
 
 

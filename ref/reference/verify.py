@@ -20,6 +20,7 @@ import numpy as np
 
 from . import quantities
 from .file import FileError
+from .noise import unlike_sigma
 from .replay import missing, replay
 from .slips import Evidence, diagnose
 
@@ -174,6 +175,7 @@ def by_replay(path, theirs, rtol=None, atol_scale=0.0):
               and not (theirs.setting["optimizer"] == "sgd" and key in ADAM)]
     if silent:
         notes.append(f"config does not say, so as ref.train has them: {', '.join(silent)}")
+    notes += unlike_sigma(theirs)
     return _result(path, None, theirs, ours, theirs, measure, given, notes)
 
 

@@ -1,0 +1,122 @@
+"""Parts of an HDF5 file that a stranger wrote: groups, arrays, attributes.
+
+Each is looked at before it is read: its link, where its numbers lie, its type and its size. Every
+problem becomes one FileError that names the part.
+"""
+
+import contextlib
+from math import prod
+
+import h5py
+import numpy as np
+
+from ..common import hdf5
+from .file import FileError
+
+MAX_NAMES = 10_000  # in one group
+
+
+@contextlib.contextmanager
+def told(what):
+    """Turn whatever h5py raises on a broken or hostile file into one FileError."""
+    try:
+        yield
+    except hdf5.TROUBLE as error:
+        raise FileError(f"{what}: {hdf5.reason(error)}") from None
+
+
+def names(group, where):
+    with told(where):
+        if len(group) > MAX_NAMES:
+            raise FileError(f"{where}: holds {len(group)} names, more than {MAX_NAMES}")
+        return set(group)
+
+
+def group_at(file, name):
+    found = _object(file, name)
+    if not isinstance(found, h5py.Group):
+        raise FileError(f"{name} is not a group")
+    return found
+
+
+def dataset_at(file, name):
+    """A dataset whose type and storage are plain numbers in this very file."""
+    found = _object(file, name)
+    if not isinstance(found, h5py.Dataset):
+        raise FileError(f"{name[:80]} is not an array")
+    with told(name):
+        if found.is_virtual or found.external:
+            raise FileError(f"{name}: its numbers lie in another file; copy them into this one")
+        dtype, shape, chunks = found.dtype, found.shape, found.chunks
+        if shape is None:
+            raise FileError(f"{name} is empty")
+        allowed = "iub" if name.endswith(("/x", "/y")) else ""
+        unusual = hdf5.float_type(found)
+        if unusual:
+            raise FileError(f"{name} is of type {unusual}, expected float32 or float64: compute "
+                            "and write it in one of these, fewer digits can't be verified")
+        if not (dtype.kind == "f" and dtype.itemsize in (4, 8)) and (
+                dtype.kind == "" or dtype.kind not in allowed):
+            raise FileError(f"{name} is of type {str(dtype)[:40]}, expected float32 or float64")
+        if chunks and prod(chunks) > max(prod(shape), 1 << 17):
+            raise FileError(f"{name}: its chunks are larger than the array")
+    return found
+
+
+def _object(file, name):
+    """The object at a path, each part of which must be a hard link."""
+    node = file
+    for part in name.split("/"):
+        with told(name[:80]):
+            if not isinstance(node, h5py.Group):
+                raise FileError(f"{name[:80]}: {part} is not in a group")
+            link = node.get(part, getlink=True)
+            if link is None:
+                raise FileError(f"{name[:80]} is missing")
+            if not isinstance(link, h5py.HardLink):
+                raise FileError(f"{name[:80]} is a soft or external link; only plain ones are read")
+            node = node[part]
+    return node
+
+
+def numbers(name, dataset):
+    """The numbers of a dataset, in this machine's byte order. Raises FileError for NaN."""
+    array = np.asarray(hdf5.array(dataset))
+    dtype = array.dtype.newbyteorder("=") if array.dtype.kind == "f" else np.dtype(np.float64)
+    array = np.ascontiguousarray(array, dtype).reshape(array.shape)
+    finite = np.isfinite(array)
+    if not finite.all():
+        where = np.unravel_index(np.argmin(finite), array.shape)
+        raise FileError(f"{name} holds {array[where]} at {[int(k) for k in where]}")
+    return array
+
+
+def text(group, name, default=None):
+    """An attribute that is text."""
+    value = hdf5.attribute(group, name, default)
+    if value is None:
+        raise FileError(f"{where(group)}its attribute {name} is missing")
+    if not isinstance(value, str):
+        raise FileError(f"{where(group)}its attribute {name} is {shown(value)}, expected text")
+    return value
+
+
+def integers(group, name, lengths):
+    """An attribute that is a tuple of positive integers, as many as one of `lengths`."""
+    value = hdf5.attribute(group, name)
+    if value is None:
+        raise FileError(f"{where(group)}its attribute {name} is missing")
+    found = [hdf5.whole(n) for n in (value if isinstance(value, list) else [value])]
+    if len(found) not in lengths or any(n is None or not 1 <= n <= 10**9 for n in found):
+        raise FileError(f"{where(group)}its attribute {name} is {shown(value)}, expected "
+                        f"{' or '.join(map(str, lengths))} positive integers")
+    return tuple(found)
+
+
+def shown(value):
+    """An attribute's value for a message."""
+    return "missing" if value is None else repr(value)[:40]
+
+
+def where(group):
+    return "" if group.name == "/" else f"{group.name[1:]}: "
