@@ -21,7 +21,7 @@ from math import prod
 from . import activations, losses
 from .common.command import UserError
 from .linear import Convolution, Dense, LocallyConnected
-from .network import Network
+from .network import SYMBOLS, Network
 
 _LOCAL = {
     "mnist": ((28, 28, 1), "local 3x3x32/2, local 3x3x64/2, dense 1024, softmax 10"),
@@ -130,7 +130,7 @@ def _x(shape):
     return "x".join(map(str, shape))
 
 
-def describe(name, net, batch_size, itemsize=4):
+def describe(name, net, trained_symbols, batch_size, itemsize=4):
     """Lines that say what a network (extended by a rule) holds and costs for a batch.
 
     memory counts parameters, their gradients and Adam's two moments, fixed feedback, and the
@@ -139,17 +139,14 @@ def describe(name, net, batch_size, itemsize=4):
     yield f"{name}: input {_x(net.shape(0))}"
     yield (f"  {'l':>2} {'map':<22} {'output':>11} {'parameters':>12} {'of inverse':>12} "
            f"{'multiply-adds':>14}")
-    trained = fixed = 0
+    size = {s: {l: prod(shape) for l, shape in net.shapes_of(s).items()} for s in SYMBOLS}
+    trained = sum(sum(size[s].values()) for s in trained_symbols)
+    fixed = sum(sum(layers.values()) for layers in size.values()) - trained
     for l, m in net.map.items():
-        forward = prod(m.weight_shape) + prod(m.bias_shape)
-        g = net.g_map.get(l)
-        inverse = prod(g.weight_shape) + prod(g.in_bias_shape) if g else 0
-        trained += forward + inverse
+        forward = size["W"][l] + size["b"][l]
+        inverse = size["V"].get(l, 0) + size["c"].get(l, 0)
         yield (f"  {l:2} {_map_name(m) + ', ' + net.act[l].name:<22} {_x(m.out_shape):>11} "
                f"{forward:12,} {inverse:12,} {m.multiply_adds:14,}")
-    fixed += sum(prod(m.weight_shape) for m in net.b_map.values())
-    if net.z_map:
-        fixed += prod(net.z_map.weight_shape) + prod(net.z_map.bias_shape)
     units = sum(prod(net.shape(l)) for l in range(net.L + 1))
     total = itemsize * (4 * trained + fixed + batch_size * units)
     yield (f"  trained {trained:,}, fixed {fixed:,}, units {units:,}, multiply-adds of a forward "
@@ -178,8 +175,8 @@ def work():
     args = p.parse_args()
     for name in [args.arch] if args.arch else NAMED:
         in_shape = None if name in NAMED else read_shape(args.in_shape)
-        net = rules.get(args.rule).extend(build(name, in_shape))
-        tell(*describe(name, net, args.batch_size), "")
+        rule = rules.get(args.rule)
+        tell(*describe(name, rule.extend(build(name, in_shape)), rule.symbols, args.batch_size), "")
 
 
 def main():

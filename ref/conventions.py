@@ -12,17 +12,6 @@
 NOTES.md has the table of who uses which.
 """
 
-from .rules.dtp import FIRST_TARGETS
-from .rules.inverses import INVERSE_LOSSES, REDUCTIONS
-
-VALUES = {
-    "first_target": FIRST_TARGETS,
-    "inverse_loss": INVERSE_LOSSES,
-    "output": ("probabilities", "logits"),
-    "reduction": REDUCTIONS,
-    "order": ("targets-first", "inverse-first"),
-}
-
 # bartunov2018 leaves first_target and inverse_loss to each rule's own default (section 5.1).
 PRESETS = {
     "bartunov2018": {"output": "probabilities", "reduction": "sum", "order": "targets-first"},

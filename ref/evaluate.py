@@ -9,7 +9,7 @@ from .common.command import Parser, UserError
 from .data import open_data
 from .find import find_data, find_recorded
 from .lines import percent, unit_of
-from .network import zero_parameters
+from .network import name_of, zero_parameters
 from .train import build
 
 
@@ -31,11 +31,12 @@ def restore(net, path, arrays):
     params = zero_parameters(net, np.float32)
     for symbol, layers in params.items():
         for l, zeros in layers.items():
-            stored = arrays.get(f"{symbol}_{l}")
+            name = name_of(symbol, l)
+            stored = arrays.get(name)
             if stored is None or stored.shape != zeros.shape or stored.dtype.kind != "f":
                 found = "missing" if stored is None else f"{stored.dtype} {stored.shape}"
                 raise folder.FolderError(
-                    f"{path}: {symbol}_{l} is {found}, the network's is {zeros.shape}")
+                    f"{path}: {name} is {found}, the network's is {zeros.shape}")
             layers[l] = stored
     return params
 

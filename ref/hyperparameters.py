@@ -4,6 +4,8 @@ A setting is a dict: lr, beta1, beta2, epsilon of the forward parameters' Adam; 
 the inverses' Adam; alpha (step of DTP's first target); sigma (noise that trains the inverses).
 """
 
+from . import rules
+
 
 def _adam(lr, beta1, beta2, epsilon):
     return {"lr": lr, "beta1": beta1, "beta2": beta2, "epsilon": epsilon}
@@ -216,8 +218,7 @@ SGD = {"lr": 0.1, "inverse_lr": 1e-3}
 SGD_RECONSTRUCTION = {"lr": 3e-3, "inverse_lr": 1e-3}  # its loss is a sum over all pixels
 SGD_SOURCE = "generic for sgd"
 
-# Whose column a rule or a network takes that has none of its own.
-SAME_AS_RULE = {"ao-sdtp": "sdtp", "tp": "sdtp", "hybrid": "sdtp", "sign-symmetry": "fa"}
+# Whose column a network takes that has none of its own; a rule says it itself (rules/rule.py).
 SAME_AS_ARCH = {
     "mnist-conv": "mnist-lc",
     "cifar-conv": "cifar-lc",
@@ -227,7 +228,7 @@ SAME_AS_ARCH = {
 
 
 def lookup(arch, rule, schedule, which="default"):
-    """The setting for a network, a rule and a schedule, and where it comes from.
+    """The setting for a network, a rule's name and a schedule, and where it comes from.
 
     which: "default" prefers ours, then Table 5, then the column of a related rule or network, then
     GENERIC; "paper" takes Table 5's own column alone.
@@ -235,17 +236,18 @@ def lookup(arch, rule, schedule, which="default"):
     """
     if which == "paper":
         return dict(TABLE_5[arch, rule, schedule]), "Table 5"
+    declared = rules.get(rule)
     for a in (arch, SAME_AS_ARCH.get(arch)):
-        for r in (rule, SAME_AS_RULE.get(rule)):
+        for r in (rule, declared.like):
             for table, name in ((FOUND, "found"), (TABLE_5, "Table 5")):
                 if (a, r, schedule) in table or (a, r, None) in table:
                     key = (a, r, schedule) if (a, r, schedule) in table else (a, r, None)
                     source = name if (a, r) == (arch, rule) else f"{name} for {r} on {a}"
-                    return {**GENERIC, **table[key]}, source
-    return dict(GENERIC), "generic"
+                    return {**GENERIC, **declared.defaults, **table[key]}, source
+    return {**GENERIC, **declared.defaults}, "generic"
 
 
-def sgd_rates(arch):
+def sgd_rates(arch, rule):
     """{"lr": ..., "inverse_lr": ...} for --optimizer sgd on a network."""
     reconstructs = "autoencoder" in arch or "reconstruction" in arch
-    return dict(SGD_RECONSTRUCTION if reconstructs else SGD)
+    return {**(SGD_RECONSTRUCTION if reconstructs else SGD), **rules.get(rule).sgd_defaults}

@@ -25,14 +25,13 @@ def opening(out, config, data):
            f"{len(data.test)} test examples; results in {out}")
     optimizer = setting.get("optimizer", "adam")
     parts = []
-    for key in ("lr", "inverse_lr"):
-        if key in setting:
-            source = config.get("hyperparameters_from", "unknown")
-            if arguments.get(key) is not None:
-                source = "given"
-            elif optimizer == "sgd":
-                source = source.rsplit(", rates ")[-1]
-            parts.append(f"{key.replace('_', ' ')} {setting[key]:g} ({source})")
+    for key in (key for key in setting if key == "lr" or key.endswith("_lr")):
+        source = config.get("hyperparameters_from", "unknown")
+        if arguments.get(key) is not None:
+            source = "given"
+        elif optimizer == "sgd":
+            source = source.rsplit(", rates ")[-1]
+        parts.append(f"{key.replace('_', ' ')} {setting[key]:g} ({source})")
     parts.append(f"batch size {setting['batch_size']}")
     if setting.get("schedule"):
         parts.append(f"schedule {setting['schedule']}")
@@ -50,9 +49,11 @@ def epoch_line(row, show):
     inverse = [f"{row[f'inverse_loss_{l}']:.3g}" for l in l_of]
     if inverse:
         parts.append(f"inverse loss {l_of[0]}-{l_of[-1]}: {' '.join(inverse)}")
-    angles = [f"{value:.0f}" for key, value in row.items() if key.startswith("angle_")]
-    if angles:
-        parts.append(f"angles 1-{len(angles)}: {' '.join(angles)}")
+    for name, words in (("angle_", "angles"), ("feedback_angle_", "feedback angles")):
+        angles = {int(key[len(name):]): value for key, value in row.items() if key.startswith(name)}
+        if angles:
+            parts.append(f"{words} {min(angles)}-{max(angles)}: "
+                         + " ".join(f"{value:.0f}" for value in angles.values()))
     parts.append(f"{row['seconds']:.1f} s")
     return "   ".join(parts)
 

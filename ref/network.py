@@ -2,10 +2,10 @@
 
 Everything is indexed by the paper's own l: W, b, h, ... are dicts {l: array}. A network holds no
 arrays; parameters are passed in as {"W": {l: array}, "b": {l: array}, ...}, with "V" and "c" for
-inverses, "B" for fixed feedback, "W_z" and "b_z" for auxiliary outputs, as the rule needs them.
+inverses, "B" for feedback, "W_z" and "b_z" for auxiliary outputs, as the rule needs them.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import sqrt
 
 import numpy as np
@@ -14,27 +14,48 @@ from .activations import Activation
 from .losses import Loss
 from .parallel import each
 
+# Every kind of parameter, in the order of files: whose linear map gives its shape, and which.
+SYMBOLS = {
+    "W": ("W", "weight_shape"), "b": ("W", "bias_shape"),
+    "V": ("V", "weight_shape"), "c": ("V", "in_bias_shape"),  # of the inverses
+    "B": ("B", "weight_shape"),  # feedback
+    "W_z": ("W_z", "weight_shape"), "b_z": ("W_z", "bias_shape"),  # of the auxiliary output
+}
+STREAMS = {"W": "weights", "V": "inverse", "B": "feedback", "W_z": "auxiliary"}  # seeds.PURPOSES
+
 
 @dataclass(frozen=True)
 class Network:
     """Layers 1..L and the linear maps that a rule adds to them.
 
-    map[l]    the linear map of W_l;  act[l]  its σ_l;  loss  of h_L
-    g_map[l]  the linear map of V_l, whose *transpose* is the inverse g_l (rules/inverses.py)
-    b_map[l]  the linear map of B_l (rules/fa.py, rules/dfa.py)
-    z_map     the linear map of W_z, from h_{L-1} to the auxiliary output (rules/ao_sdtp.py)
+    map[l]        the linear map of W_l;  act[l]  its σ_l;  loss  of h_L
+    maps["V"][l]  the linear map of V_l, whose *transpose* is the inverse g_l (rules/inverses.py)
+    maps["B"][l]  the linear map of B_l (rules/fa.py, rules/dfa.py)
+    maps["W_z"]   {L: the linear map of W_z}, from h_{L-1} to the auxiliary output
+                  (rules/ao_sdtp.py)
     """
 
     map: dict
     act: dict[int, Activation]
     loss: Loss
-    g_map: dict = field(default_factory=dict)
-    b_map: dict = field(default_factory=dict)
-    z_map: object = None
+    maps: dict = field(default_factory=dict)
 
     @property
     def L(self):
         return len(self.map)
+
+    def maps_of(self, symbol):
+        """{l: the linear map of a parameter}; {} where the rule has none of this kind."""
+        kind = SYMBOLS[symbol][0]
+        return self.map if kind == "W" else self.maps.get(kind, {})
+
+    def shapes_of(self, symbol):
+        """{l: the shape of a parameter}."""
+        return {l: getattr(m, SYMBOLS[symbol][1]) for l, m in sorted(self.maps_of(symbol).items())}
+
+    def adding(self, symbol, maps):
+        """This network with {l: linear map} of one more kind of weights."""
+        return replace(self, maps={**self.maps, symbol: maps})
 
     def shape(self, l):
         """Shape of h_l for one example."""
@@ -99,17 +120,8 @@ def zero_parameters(net, dtype):
 
     A symbol that the rule does not have is there with no layers.
     """
-    shapes = {
-        "W": {l: m.weight_shape for l, m in net.map.items()},
-        "b": {l: m.bias_shape for l, m in net.map.items()},
-        "V": {l: m.weight_shape for l, m in net.g_map.items()},
-        "c": {l: m.in_bias_shape for l, m in net.g_map.items()},
-        "B": {l: m.weight_shape for l, m in net.b_map.items()},
-        "W_z": {net.L: net.z_map.weight_shape} if net.z_map else {},
-        "b_z": {net.L: net.z_map.bias_shape} if net.z_map else {},
-    }
-    return {symbol: {l: np.zeros(shape, dtype) for l, shape in layers.items()}
-            for symbol, layers in shapes.items()}
+    return {symbol: {l: np.zeros(shape, dtype) for l, shape in net.shapes_of(symbol).items()}
+            for symbol in SYMBOLS}
 
 
 def initial_parameters(net, stream, dtype):
@@ -119,10 +131,19 @@ def initial_parameters(net, stream, dtype):
     networks of one seed have the same W whatever the rule.
     """
     params = zero_parameters(net, dtype)
-    z_map = {net.L: net.z_map} if net.z_map else {}
-    for symbol, purpose, maps in (("W", "weights", net.map), ("V", "inverse", net.g_map),
-                                  ("B", "feedback", net.b_map), ("W_z", "auxiliary", z_map)):
+    for symbol, purpose in STREAMS.items():
         rng = stream(purpose)
-        for l, m in sorted(maps.items()):
+        for l, m in sorted(net.maps_of(symbol).items()):
             params[symbol][l] = glorot(rng, m, dtype)
     return params
+
+
+def name_of(symbol, l):
+    """A parameter's name in every file: W_1; W_z and b_z, of which there is one, have no index."""
+    return symbol if symbol.endswith("_z") else f"{symbol}_{l}"
+
+
+def flat(groups, symbols=None):
+    """{"W": {1: array}, ...} -> {"W_1": array, ...}, of all symbols or of these."""
+    return {name_of(symbol, l): array for symbol in symbols or groups
+            for l, array in groups[symbol].items()}

@@ -4,8 +4,8 @@
     adam(params, grads, state, ...)               change params and state in place
     sgd(params, grads, state, ...)
 
-`params` and `grads` are {name: array} with the same names and shapes (`named` makes them from
-{"W": {l: array}, ...}); that they match is checked, so that no layer can be left out unnoticed.
+`params` and `grads` are {name: array} with the same names and shapes (network.flat makes them);
+that they match is checked, so that no layer can be left out unnoticed.
 
 Adam at step t, with g the gradient:
 
@@ -31,11 +31,6 @@ ADAM = Kernel(
     theta = theta - lr_t * m / (sqrt(v) + epsilon_t);
     """)
 SGD = Kernel("sgd", "T g, T lr", "T theta", "theta = theta - lr * g;")
-
-
-def named(groups, symbols):
-    """{"W": {1: array}} -> {"W_1": array} for the given symbols."""
-    return {f"{s}_{l}": array for s in symbols for l, array in groups[s].items()}
 
 
 def new_state(params):

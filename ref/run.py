@@ -15,7 +15,7 @@ from . import checkpoint, folder, lines, training
 from .augmentation import augment
 from .backend import select, to_host
 from .common.command import NOBODY_READS, Stopped, discard_output, tell
-from .optim import named
+from .network import flat
 from .seeds import stream
 
 DEFAULT_EPOCHS = 20
@@ -25,7 +25,7 @@ class Run:
     """A run: the trainer, and how far it has come.
 
     epoch         the current one, from 1; more than config's epochs when the run is done
-    pass_number   index of the current pass in passes(schedule, epoch); all of them are done while
+    pass_number   index of the current pass in training.passes(...); all of them are done while
                   the epoch is evaluated
     batch         batches of that pass that are done
     tally         what they summed to
@@ -56,7 +56,7 @@ class Run:
     def save(self):
         """Write a checkpoint. Raises OSError."""
         arrays = {f"parameters/{n}": to_host(p) for n, p in
-                  named(self.trainer.params, self.trainer.params).items()}
+                  flat(self.trainer.params).items()}
         for group, state in self.trainer.state.items():
             for moment in ("m", "v"):
                 arrays |= {f"{group}/{moment}/{n}": to_host(p) for n, p in state[moment].items()}
@@ -76,7 +76,7 @@ class Run:
                     f"{self.out}: the checkpoint has {key} {state['identity'].get(key)!r}, "
                     f"config.json {value!r}")
         places = {f"parameters/{n}": p for n, p in
-                  named(self.trainer.params, self.trainer.params).items()}
+                  flat(self.trainer.params).items()}
         for group, kept in self.trainer.state.items():
             kept["t"] = state["optimiser_t"][group]
             for moment in ("m", "v"):
@@ -108,7 +108,7 @@ class Run:
     def all_epochs(self, epochs):
         while self.epoch <= epochs:
             start = time.perf_counter()
-            todo = passes(self.setting.get("schedule"), self.epoch)
+            todo = training.passes(self.trainer.rule, self.setting.get("schedule"), self.epoch)
             while self.pass_number < len(todo):
                 self.one_pass(*todo[self.pass_number], label=f"epoch {self.epoch}/{epochs}")
                 self.row |= self.tally.means()
@@ -180,7 +180,7 @@ class Run:
         if self.args.angles:
             images, labels = next(iter(self.data.train.in_order(training.ANGLE_BATCH)))
             x, y = training.batch_of(net, images, labels, self.xp, self.dtype)
-            row |= {f"angle_{l}": a for l, a in training.angles(self.trainer, x, y).items()}
+            row |= training.angles(self.trainer, x, y)
             self.heed()
         row["seconds"] = round(time.perf_counter() - start, 3)
         self.rows.append(row)
@@ -189,20 +189,9 @@ class Run:
 
     def write_parameters(self):
         """The trained parameters as a file of their own."""
-        arrays = named(self.trainer.params, self.trainer.params)
+        arrays = flat(self.trainer.params)
         folder.write_parameters(self.out, {name: to_host(p) for name, p in arrays.items()})
 
     def summary(self):
         """The last line: best and final test error."""
         return lines.summary(self.rows, lines.unit_of(self.net))
-
-
-def passes(schedule, epoch):
-    """The passes over the training data that make an epoch: (number of the pass, phase) each.
-
-    Alternating, an epoch is a pass for the inverses and a pass for the forward parameters, as in
-    Lee et al.'s code, so that the forward parameters see each example once an epoch either way.
-    """
-    if schedule == "alternating":
-        return [(2 * epoch - 1, "inverse"), (2 * epoch, "forward")]
-    return [(epoch, "both")]

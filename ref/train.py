@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import architectures, backend, checkpoint, folder, lines, rules, training
+from . import architectures, backend, checkpoint, folder, lines, rules, settings, training
 from .augmentation import FLIPS
 from .backend import select, to_device
 from .common import command, version
@@ -36,7 +36,7 @@ from .data import DataFormatError, open_data
 from .find import find_data, find_recorded
 from .machine import versions
 from .network import initial_parameters
-from .options import add_setting_arguments, positive, resolve, whole
+from .options import add_setting_arguments, names, positive, whole
 from .run import DEFAULT_EPOCHS, Run
 
 MODULE = "ref.train"
@@ -99,26 +99,31 @@ def build(arch, rule_name, setting, data):
             f"--arch {arch} has {outputs[0]} outputs, "
             f"but {data.path} has {len(data.classes)} classes"
         )
-    rule = rules.get(rule_name)
-    return rule.extend(net, **{key: setting[key] for key in rule.BUILD_OPTIONS})
+    return rules.get(rule_name).build(net, setting)
+
+
+def given_in(args):
+    """{name: value or None} of what the command line says about the setting."""
+    return {key: getattr(args, key) for key in (*names(), "batch_size")}
+
+
+def resolve(args):
+    """(setting, source) of a parsed command line. Raises UsageError."""
+    return settings.resolve(args.rule, args.arch, **given_in(args))
 
 
 def start(args):
     """Open the data, build the network, make the folder: a run at its beginning."""
     if args.rule is None:
         raise UsageError(f"--rule is missing; there are {', '.join(rules.NAMES)}")
-    if args.device_noise and not rules.has_inverses(rules.get(args.rule)):
+    if args.device_noise and not rules.get(args.rule).noise:
         raise UsageError(f"--device-noise: the rule {args.rule} has no noise")
     if args.device_noise and args.backend == "numpy":
         raise UsageError("--device-noise: only with --backend cupy, numpy has no device")
     select(args.backend)
     args.data = args.data or "digits"
     setting, source = resolve(args)
-    for key in ("beta1", "beta2", "epsilon", "inverse_beta1", "inverse_beta2", "inverse_epsilon"):
-        if args.optimizer == "sgd" and getattr(args, key) is not None:
-            raise UsageError(f"--{key.replace('_', '-')}: --optimizer sgd has only a learning rate")
-    if args.order is not None and setting.get("schedule") == "alternating":
-        raise UsageError("--order: it is an order within a step, and alternating has no such step")
+    settings.check_used(setting, given_in(args))
     folder.check_free(args.out)
     data = open_data(find_data(args.data), args.validation)
     trainer = new_trainer(args, setting, build(args.arch, args.rule, setting, data))

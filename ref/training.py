@@ -9,9 +9,10 @@ import numpy as np
 from . import optim
 from .architectures import is_autoencoder
 from .backend import device_normal, get_xp, to_host
-from .network import forward, glorot
+from .network import flat, forward, glorot
 from .parallel import later
-from .rules import bp, has_inverses
+from .rules.bp import RULE as BP
+from .rules.rule import prefix
 from .seeds import address, normal, stream
 
 CHECK_EVERY = 50  # steps between looks at the running sums, each of which waits for the device
@@ -27,11 +28,10 @@ class Trainer:
     """A network, its parameters and its optimisers, trained by one rule.
 
     net       network.Network, extended by the rule
-    rule      a module of rules/
+    rule      a rules.rule.Rule
     params    {"W": {l: array}, ...}; changed in place by every step
-    setting   the resolved hyperparameters: the rule's STEP_OPTIONS, sigma, order, and for the
-              forward parameters and (with prefix "inverse_") the inverses lr, beta1, beta2,
-              epsilon; optimizer and epsilon_form for both
+    setting   the resolved hyperparameters: the rule's options, and for each group that it trains,
+              with the group's prefix, lr, beta1, beta2, epsilon; optimizer and epsilon_form for all
     seed      of the noise: ε at step t is a function of the seed and t alone
     device_noise  whether ε is drawn on the device: faster there, and other numbers
     t         steps taken so far
@@ -40,46 +40,44 @@ class Trainer:
     def __init__(self, net, rule, params, setting, seed, device_noise=False):
         self.net, self.rule, self.params, self.setting, self.seed = net, rule, params, setting, seed
         self.device_noise = device_noise
-        self.options = {key: setting[key] for key in rule.STEP_OPTIONS}
+        self.options = rule.options_of_step(setting)
         self.t = 0
         self.ahead = {}  # {(t, N): the noise of a step to come}, drawn while this one is computed
-        self.trained = {"forward": optim.named(params, ("W", "b"))}
-        if has_inverses(rule):
-            self.trained["inverse"] = optim.named(params, ("V", "c"))
+        self.trained = {group: flat(params, symbols) for group, symbols in rule.trains.items()}
         self.state = {group: optim.new_state(named) for group, named in self.trained.items()}
 
-    def step(self, x, y, phase="both", eps=None):
+    def step(self, x, y, phase="both", eps=None, drawn=None):
         """Train on one batch, x (N, *shape_0), y (N, *shape_L); returns what the rule computed.
 
-        phase  "both", "forward" or "inverse": which parameters to train
+        phase  "both", or the group of parameters to train
         eps    {l: like h_l}, the noise; drawn from the seed and t where not given
+        drawn  {symbol: {l: array}} of what is drawn anew for every step; the same
         """
         self.t += 1
-        if not has_inverses(self.rule):
-            if self.setting.get("magnitude") == "batch":
-                self._draw_magnitudes(get_xp(x))
-            out = self.rule.step(self.net, self.params, x, y, **self.options)
-            self._update("forward", out)
-            return out
-        if eps is None and phase != "forward":
+        for symbol in self.rule.redrawn(self.setting):
+            self._redraw(symbol, get_xp(x), drawn)
+        if not self.rule.needs_noise(phase):
+            eps = None
+        elif eps is None:
             eps = self.noise(len(x), get_xp(x), x.dtype)
-        if phase == "both" and self.setting["order"] == "inverse-first":
-            inverse = self.step_of(x, y, eps, "inverse")
-            return {**inverse, **self.step_of(x, y, eps, "forward")}
-        return self.step_of(x, y, eps, phase)
+        one_by_one = phase == "both" and self.setting.get("order") == "inverse-first"
+        out = {}
+        for part in self.rule.trains if one_by_one else (phase,):
+            out |= self._step_of(x, y, eps, part)
+        return out
 
-    def step_of(self, x, y, eps, phase):
-        """The rule's step for one phase, then the optimisers' steps, in Algorithm 1's order."""
-        out = self.rule.step(self.net, self.params, x, y, eps, phase, **self.options)
-        if phase != "forward":
-            self._update("inverse", out)
-        if phase != "inverse":
-            self._update("forward", out)
+    def _step_of(self, x, y, eps, phase):
+        """The rule's step for one phase, then the optimisers' steps, in the rule's order."""
+        out = self.rule.step(
+            self.net, self.params, x, y, eps=eps, phase=phase, **self.options)
+        for group in self.rule.trains:
+            if phase in ("both", group):
+                self._update(group, out)
         return out
 
     def noise(self, N, xp, dtype):
-        """{l: ε_l ~ N(0, σ²), (N, *shape_l)} for every activity that an inverse reconstructs."""
-        shapes = {l - 1: (N, *self.net.shape(l - 1)) for l in sorted(self.net.g_map)}
+        """{l: ε_l ~ N(0, σ²), (N, *shape_l)} for every layer where the rule takes noise."""
+        shapes = {l: (N, *self.net.shape(l)) for l in self.rule.noisy_layers(self.net)}
         if self.device_noise:
             draw = device_normal(address(self.seed, "noise", self.t))
             return {l: self.setting["sigma"] * draw(shape, dtype) for l, shape in shapes.items()}
@@ -94,22 +92,44 @@ class Trainer:
         sigma = dtype.type(self.setting["sigma"])
         return {l: sigma * normal(rng, shape, dtype) for l, shape in shapes.items()}
 
-    def _draw_magnitudes(self, xp):
-        """New B for this step, as rule sign-symmetry asks for them."""
+    def _redraw(self, symbol, xp, drawn):
+        """New arrays of a symbol for this step, with Glorot's distribution."""
         rng = stream(self.seed, "magnitude", self.t)
-        for l, B in sorted(self.params["B"].items()):
-            B[...] = xp.asarray(glorot(rng, self.net.b_map[l], B.dtype))
+        for l, m in sorted(self.net.maps_of(symbol).items()):
+            array = self.params[symbol][l]
+            array[...] = drawn[symbol][l] if drawn else xp.asarray(glorot(rng, m, array.dtype))
 
     def _update(self, group, out):
-        gradients = {"forward": {"W": "dW", "b": "db"}, "inverse": {"V": "dV", "c": "dc"}}[group]
-        grads = optim.named({s: out[d] for s, d in gradients.items()}, gradients)
-        prefix = "inverse_" if group == "inverse" else ""
+        """One step of the optimiser of a group, with the gradients that the rule computed."""
+        symbols = self.rule.trains[group]
+        grads = flat({symbol: out["d" + symbol] for symbol in symbols})
+        before = prefix(group)
         if self.setting["optimizer"] == "sgd":
-            optim.sgd(self.trained[group], grads, self.state[group], lr=self.setting[prefix + "lr"])
+            optim.sgd(self.trained[group], grads, self.state[group], lr=self.setting[before + "lr"])
             return
-        s = {key: self.setting[prefix + key] for key in ("lr", "beta1", "beta2", "epsilon")}
+        s = {key: self.setting[before + key] for key in ("lr", "beta1", "beta2", "epsilon")}
         form = self.setting["epsilon_form"]
         optim.adam(self.trained[group], grads, self.state[group], **s, epsilon_form=form)
+
+
+def passes(rule, schedule, epoch):
+    """The passes over the training data that make an epoch: (number of the pass, phase) each.
+
+    Alternating, an epoch is a pass for each group that the rule trains, so that the forward
+    parameters see each example once an epoch either way, as in Lee et al.'s code.
+    """
+    if schedule == "alternating":
+        n = len(rule.trains)
+        return [(n * (epoch - 1) + i, group) for i, group in enumerate(rule.trains, 1)]
+    return [(epoch, "both")]
+
+
+def phase_of_step(rule, schedule, t):
+    """What step t trains where single steps alternate, as in a reference file."""
+    groups = tuple(rule.trains)
+    if len(groups) == 1:
+        return groups[0]
+    return groups[(t - 1) % len(groups)] if schedule == "alternating" else "both"
 
 
 def to_input(images, xp, dtype):
@@ -191,12 +211,16 @@ def errors_by_class(net, params, part, xp, dtype):
 
 
 def angles(trainer, x, y):
-    """{l: angle in degrees between the rule's dW_l and backpropagation's} on one batch."""
-    noise_and_phase = (None, "forward") if has_inverses(trainer.rule) else ()
-    ours = trainer.rule.step(
-        trainer.net, trainer.params, x, y, *noise_and_phase, **trainer.options)["dW"]
-    theirs = bp.step(trainer.net, trainer.params, x, y)["dW"]
-    return {l: _angle(ours[l], theirs[l]) for l in sorted(ours)}
+    """{"angle_l": angle in degrees between the rule's dW_l and backpropagation's} on one batch, and
+    {"feedback_angle_l": that between W_l and what the rule has in its place on the way down}."""
+    rule, net, params = trainer.rule, trainer.net, trainer.params
+    ours = rule.step(net, params, x, y, phase="forward", **trainer.options)["dW"]
+    theirs = BP.step(net, params, x, y)["dW"]
+    found = {f"angle_{l}": _angle(ours[l], theirs[l]) for l in sorted(ours)}
+    if rule.feedback:
+        F = rule.feedback(net, params, **rule.options_of_feedback(trainer.setting))
+        found |= {f"feedback_angle_{l}": _angle(F[l], params["W"][l]) for l in sorted(F)}
+    return found
 
 
 def _angle(u, v):
@@ -218,7 +242,7 @@ def check_finite(trainer, total, x=None):
     where = ", ".join(bad)
     h = {} if x is None else forward(trainer.net, trainer.params, x)[0]
     for l in range(1, trainer.net.L + 1):
-        arrays = {f"{s}_{l}": trainer.params[s].get(l) for s in trainer.rule.SYMBOLS}
+        arrays = {f"{s}_{l}": trainer.params[s].get(l) for s in trainer.rule.symbols}
         arrays["the activity"] = h.get(l)
         spoilt = [name for name, p in arrays.items()
                   if p is not None and not bool(get_xp(p).isfinite(p).all())]
@@ -228,8 +252,9 @@ def check_finite(trainer, total, x=None):
     else:  # it overflowed in an earlier step and every array has recovered
         last = bad[0].rsplit("_", 1)[-1]
         where += f"; in layer {last if last.isdigit() else trainer.net.L}"
-    raise Diverged(f"{where} became NaN or infinite by step {trainer.t}; try a smaller --lr"
-                   + (" or --inverse-lr" if has_inverses(trainer.rule) else ""))
+    rates = " or ".join(f"--{prefix(group)}lr".replace("_", "-")
+                        for group in reversed(trainer.rule.trains))
+    raise Diverged(f"{where} became NaN or infinite by step {trainer.t}; try a smaller {rates}")
 
 
 def initial_stream(seed):

@@ -23,6 +23,7 @@ from ref.backend import to_device
 from ref.common.command import Parser, count
 from ref.network import initial_parameters
 from ref.reference.cli import in_shape
+from ref.settings import resolve
 
 from . import bench_gpu, floor, output
 
@@ -75,11 +76,10 @@ def build(arch, shape=(28, 28, 1)):
 def setup(arch, rule_name, batch_size, shape=(28, 28, 1), xp=np, dtype=np.float32,
           **changes):
     """(our trainer, images, labels): the same network, rule and batch for all sides."""
-    given = ref_train.parser().parse_args(["--rule", rule_name, "--arch", arch])
-    setting, _ = ref_train.resolve(given)
+    setting, _ = resolve(rule_name, arch)
     setting |= changes
     rule = rules.get(rule_name)
-    net = rule.extend(build(arch, shape), **{k: setting[k] for k in rule.BUILD_OPTIONS})
+    net = rule.build(build(arch, shape), setting)
     params = to_device(initial_parameters(net, training.initial_stream(0), dtype), xp)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (batch_size, *net.shape(0)), dtype=np.uint8)
@@ -132,8 +132,8 @@ def check_same_update(arch, rule_name, args):
     our_step(trainer, images, labels)()
     step()
     worst = 0
-    for s, maps, theirs in (("W", trainer.net.map, side.W), ("V", trainer.net.g_map, side.V)):
-        for l, m in maps.items():
+    for s, theirs in (("W", side.W), ("V", side.V)):
+        for l, m in trainer.net.maps_of(s).items():
             ours = bench_torch.weight(m, trainer.params[s][l])
             change = ours - bench_torch.weight(m, before[s][l])
             difference = (ours - theirs[l].detach()).abs().max()

@@ -107,22 +107,22 @@ class Step:
         self.L, self.rule, self.setting = net.L, rule, setting
         self.act = {l: net.act[l].name for l in net.act}
         self.map = {l: MAPS[m.kind](m) for l, m in net.map.items()}
-        self.g_map = {l: MAPS[m.kind](m) for l, m in net.g_map.items()}
-        self.b_map = {l: MAPS[m.kind](m) for l, m in net.b_map.items()}
+        self.g_map = {l: MAPS[m.kind](m) for l, m in net.maps_of("V").items()}
+        self.b_map = {l: MAPS[m.kind](m) for l, m in net.maps_of("B").items()}
         self.shape = {l: _nchw(net.shape(l)) for l in range(net.L + 1)}
         self.W = {l: weight(m, params["W"][l]) for l, m in net.map.items()}
         self.b = {l: bias(m.bias_shape, params["b"][l]) for l, m in net.map.items()}
         self.bias_dims = {l: len(m.bias_shape) for l, m in net.map.items()}
-        self.V = {l: weight(m, params["V"][l]) for l, m in net.g_map.items()}
-        self.c = {l: bias(m.in_bias_shape, params["c"][l]) for l, m in net.g_map.items()}
-        self.c_dims = {l: len(m.in_bias_shape) for l, m in net.g_map.items()}
+        self.V = {l: weight(m, params["V"][l]) for l, m in net.maps_of("V").items()}
+        self.c = {l: bias(m.in_bias_shape, params["c"][l]) for l, m in net.maps_of("V").items()}
+        self.c_dims = {l: len(m.in_bias_shape) for l, m in net.maps_of("V").items()}
         if rule == "dfa":  # B_l e, with B_l's rows in the order of PyTorch's channels
             self.B = {l: bias((*net.shape(l), 1), params["B"][l].reshape(*net.shape(l), -1))
                       if len(net.shape(l)) == 1 else
                       torch.from_numpy(params["B"][l].reshape(*net.shape(l), -1).copy())
-                      .permute(2, 0, 1, 3).flatten(0, 2).contiguous() for l in net.b_map}
+                      .permute(2, 0, 1, 3).flatten(0, 2).contiguous() for l in net.maps_of("B")}
         else:
-            self.B = {l: weight(m, params["B"][l]) for l, m in net.b_map.items()}
+            self.B = {l: weight(m, params["B"][l]) for l, m in net.maps_of("B").items()}
         if rule == "ao-sdtp":
             self.W_z = torch.from_numpy(params["W_z"][net.L].copy())
             self.b_z = torch.from_numpy(params["b_z"][net.L].copy())

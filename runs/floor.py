@@ -53,9 +53,8 @@ def products(trainer, x, y):
     def counted(maps):
         return {l: Counted(m, total) for l, m in maps.items()}
 
-    trainer.net = replace(net, map=counted(net.map), g_map=counted(net.g_map),
-                          b_map=counted(net.b_map),
-                          z_map=Counted(net.z_map, total) if net.z_map else None)
+    trainer.net = replace(net, map=counted(net.map),
+                          maps={symbol: counted(maps) for symbol, maps in net.maps.items()})
     try:
         trainer.step(x, y)
     finally:

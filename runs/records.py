@@ -12,9 +12,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ref import folder, hyperparameters, train
+from ref import folder, hyperparameters
 from ref.common import files
-from ref.options import resolve
+from ref.settings import resolve
 
 from . import paper
 
@@ -98,8 +98,7 @@ def read_all(parent):
 
 def defaults(arch, rule, schedule=None):
     """(hyperparameters, their source) that ref.train takes today if nothing else is asked for."""
-    line = ["--arch", arch, "--rule", rule, *(["--schedule", schedule] if schedule else [])]
-    return resolve(train.parser().parse_args(line))
+    return resolve(rule, arch, schedule=schedule)
 
 
 def differences(record):

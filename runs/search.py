@@ -16,7 +16,7 @@ import numpy as np
 from ref import architectures, hyperparameters, rules, train
 from ref.common.command import UsageError, count, seed
 from ref.data import open_data
-from ref.options import resolve
+from ref.settings import resolve
 
 from . import command, figure5, jobs, output, records
 
@@ -83,7 +83,7 @@ class Search:
         self.args = args
         self.line = ["--rule", args.rule, "--arch", args.arch, "--data", args.data]
         self.line += ["--schedule", args.schedule] if args.schedule else []
-        setting, _ = resolve(train.parser().parse_args(self.line))
+        setting, _ = resolve(args.rule, args.arch, schedule=args.schedule)
         self.schedule = setting.get("schedule")
         batch = {"batch_size": setting["batch_size"]}  # Table 4 has none: what is used here today
         ranges = hyperparameters.WIDER if args.wider else hyperparameters.TABLE_4

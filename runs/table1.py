@@ -46,7 +46,7 @@ def check_rows(rows, column):
     for row in rows:
         rule, schedule = paper.method(row)
         known = rule in rules.NAMES and (
-            rules.has_inverses(rules.get(rule)) == (schedule is not None))
+            (len(rules.get(rule).trains) > 1) == (schedule is not None))
         if not known or (row.endswith("-conv") and (rule, column[-2:]) != ("bp", "lc")):
             raise UsageError(f"--rows {row}: {column} has no such row; the paper's are "
                              + ", ".join(paper.TABLE_1[column]))

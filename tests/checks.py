@@ -173,14 +173,13 @@ class Case(NamedTuple):
 
     def step_options(self):
         """Those of the options that the rule's step takes."""
-        names = rules.get(self.rule).STEP_OPTIONS
-        return {key: self.options[key] for key in names if key in self.options}
+        return rules.get(self.rule).options_of_step(self.options)
 
     def step(self, *phase):
         """ref's step of the rule."""
         rule, batch = rules.get(self.rule), (self.net, self.params, self.x, self.y)
-        noise = (self.eps, *phase) if rules.has_inverses(rule) else ()
-        return rule.step(*batch, *noise, **self.step_options())
+        phase = {"phase": phase[0]} if phase else {}
+        return rule.step(*batch, eps=self.eps, **phase, **self.step_options())
 
     def having(self, **changed):
         """The same with other fields, parameters or options."""
@@ -196,17 +195,21 @@ def make_case(net, rule="bp", N=3, seed=0, **options):
     options: the rule's; of those not given, numbers are small and tell terms apart, words are the
     rule's defaults.
     """
-    module = rules.get(rule)
+    declared = rules.get(rule)
     ours = {"alpha": 0.3, "mu": 0.4, "aux": 4, "reduction": "sum"}
-    options = module.DEFAULTS | ours | options
-    build = {key: options[key] for key in module.BUILD_OPTIONS if key in options}
-    net = module.extend(NETS[net] if isinstance(net, str) else net, **build)
+    options = defaults(declared) | ours | options
+    net = declared.build(NETS[net] if isinstance(net, str) else net, options)
     rng = np.random.default_rng(seed)
     params = random_parameters(net, rng)
     x = rng.normal(size=(N, *net.shape(0)))
     y = random_labels(net, rng, N)
     eps = {l: rng.normal(0, 0.4, (N, *net.shape(l))) for l in range(1, net.L)}
     return Case(rule, net, params, x, y, eps, options)
+
+
+def defaults(rule):
+    """{option: its default} of a Rule, without those that the tables have."""
+    return {option.name: option.default for option in rule.options if option.default is not None}
 
 
 def random_parameters(net, rng):

@@ -220,7 +220,7 @@ def inverse_layers(rule, L, first_target="hidden"):
 
 
 def inverse_preactivation(net, params, l, u):
-    return add_bias(transposed(net.g_map[l], params["V"][l], u), params["c"][l])
+    return add_bias(transposed(net.maps["V"][l], params["V"][l], u), params["c"][l])
 
 
 def g(net, params, l, u):
@@ -326,7 +326,7 @@ def corrupted_input(net, params, l, h_tilde):
     """What g_l is given: f_l(h̃_{l-1}), at the top of AO-SDTP with z of h̃_{L-1} beside it."""
     a = add_bias(times(net.map[l], params["W"][l], h_tilde), params["b"][l])
     u = sigma(net.act[l].name, a)
-    return np.append(u, auxiliary(net, params, h_tilde)) if net.z_map and l == net.L else u
+    return np.append(u, auxiliary(net, params, h_tilde)) if l in net.maps_of("W_z") else u
 
 
 def inverse_loss_and_gradient(net, params, l, h, eps, kind, reduction):
@@ -340,7 +340,7 @@ def inverse_loss_and_gradient(net, params, l, h, eps, kind, reduction):
     value = share * sum((x[k] - r[k]) ** 2 for k in np.ndindex(x.shape))
     da = through_sigma(net.act[l - 1].name, a, 2 * share * (x - r))
     # a = Vᵀ u: d⟨da, Vᵀ u⟩/dV = d⟨u, V da⟩/dV
-    return value, outer(net.g_map[l], da, u), bias_gradient(da, params["c"][l])
+    return value, outer(net.maps["V"][l], da, u), bias_gradient(da, params["c"][l])
 
 
 # ---- one step of any rule ------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from test_reference import run, verified
 from write_reference import arguments
 
 from ref.reference.read import read
+from ref.rules import feedback
 
 
 class Slip(NamedTuple):
@@ -77,3 +78,17 @@ def only(layer, change):
 
 def replaced(module, name, function):
     return lambda monkeypatch: monkeypatch.setattr(module, name, function)
+
+
+def backpropagated(net, params, h, e):
+    """Backpropagation's δ."""
+    return feedback.deltas(net, h, e, params["W"])
+
+
+def replaced_deltas(deltas):
+    """δ by deltas(net, params, h, e) in every rule that carries δ down."""
+
+    def step(net, params, x, y, _, right=feedback.step):
+        return right(net, params, x, y, lambda h, e: deltas(net, params, h, e))
+
+    return replaced(feedback, "step", step)

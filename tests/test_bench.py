@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from checks import defaults
 
 from ref import architectures, rules, training
 from ref.network import initial_parameters
@@ -30,7 +31,7 @@ SETTING = {
 def test_same_parameters_after_three_steps(name, arch):
     in_shape, layers = NETS[arch]
     rule = rules.get(name)
-    setting = SETTING | rule.DEFAULTS
+    setting = SETTING | defaults(rule)
     options = {"aux": 6} if name == "ao-sdtp" else {}
     net = rule.extend(architectures.build(layers, in_shape), **options)
     params = initial_parameters(net, training.initial_stream(0), np.float32)
@@ -45,7 +46,7 @@ def test_same_parameters_after_three_steps(name, arch):
         theirs(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), torch.from_numpy(labels))
 
     pairs = [(params["W"][l], theirs.W[l], m) for l, m in net.map.items()]
-    pairs += [(params["V"][l], theirs.V[l], m) for l, m in net.g_map.items()]
+    pairs += [(params["V"][l], theirs.V[l], m) for l, m in net.maps_of("V").items()]
     for ours, torchs, m in pairs:
         ours = bench_torch.weight(m, ours)
         assert float((ours - torchs.detach()).abs().max() / ours.abs().max()) < 1e-4

@@ -5,7 +5,7 @@ Never run by those who wrote it (NOTES.md, part 6), but for a rehearsal on the s
 
 import numpy as np
 import pytest
-from checks import assert_close, make_case
+from checks import assert_close, defaults, make_case
 from strict_runs import REFERENCES, TRAINING, on_host, replayed
 from test_strict import assert_agree, metrics, parameters, train  # noqa: F401 - a fixture
 
@@ -34,11 +34,9 @@ ARCHITECTURES = {
 def trainer_of(arch, rule_name, module, dtype, **more):
     """A Trainer at its first step, its arrays on the module's device."""
     rule = rules.get(rule_name)
-    setting = {**hyperparameters.GENERIC, **rule.DEFAULTS, "optimizer": "adam",
-               "epsilon_form": "hat", "reduction": "sum", "order": "targets-first", "aux": 16,
-               "inverse": "same", **more}
-    net = architectures.build(ARCHITECTURES[arch], (12, 12, 1))
-    net = rule.extend(net, **{key: setting[key] for key in rule.BUILD_OPTIONS})
+    setting = {**hyperparameters.GENERIC, **rule.defaults, **defaults(rule), "optimizer": "adam",
+               "epsilon_form": "hat", "aux": 16, **more}
+    net = rule.build(architectures.build(ARCHITECTURES[arch], (12, 12, 1)), setting)
     params = initial_parameters(net, training.initial_stream(0), np.dtype(dtype))
     return training.Trainer(net, rule, backend.to_device(params, module), setting, seed=0)
 
@@ -62,7 +60,7 @@ def test_a_hundred_steps(rule, arch):
     theirs, ours = (trainer_of(arch, rule, module, "float64") for module in (xp, np))
     assert_close(steps(theirs, xp, "float64", 100), steps(ours, np, "float64", 100), 1e-7)
     theirs, ours = (on_host(trainer.params) for trainer in (theirs, ours))
-    for symbol in rules.get(rule).SYMBOLS:
+    for symbol in rules.get(rule).symbols:
         assert_close(theirs[symbol], ours[symbol], 1e-7)
 
 

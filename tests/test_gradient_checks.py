@@ -68,7 +68,7 @@ def inverse_loss(case, l, h):
     r = h[l - 1] if case.options["inverse_loss"] == "de-noising" else h_tilde
     share = units_share(case, r)
     u = f(net, case.params, l, h_tilde)
-    if net.z_map and l == net.L:
+    if l in net.maps_of("W_z"):
         u = np.concatenate([u, ao_sdtp.auxiliary(net, case.params, h_tilde)], axis=-1)
 
     def loss(params):
@@ -95,7 +95,7 @@ def forward_loss(case, l, out):
 
 def check(case, out, method=complex_step):
     """Every entry of every array that the rule trains."""
-    for symbol in rules.get(case.rule).SYMBOLS:
+    for symbol in rules.get(case.rule).symbols:
         assert out[f"d{symbol}"].keys() == case.params[symbol].keys()
         for l, got in out[f"d{symbol}"].items():
             loss = inverse_loss(case, l, out["h"]) if symbol in "Vc" else forward_loss(case, l, out)

@@ -6,7 +6,7 @@ import pytest
 from checks import TOL, assert_close, assert_same_bits
 
 from ref import parallel
-from ref.optim import adam, named, new_state, sgd
+from ref.optim import adam, new_state, sgd
 
 SETTING = {"lr": 0.01, "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-2}
 SHAPES = {"W_1": (3, 2), "b_1": (3,)}
@@ -160,11 +160,3 @@ def test_float32_state():
     path, state = trained(adam, [normal(1, dtype=np.float32)] * 3, params, **SETTING)
     for arrays in (path[-1], state["m"], state["v"]):
         assert {array.dtype for array in arrays.values()} == {np.dtype(np.float32)}
-
-
-def test_named():
-    """{"W": {1: array}} -> {"W_1": array}, the same arrays, for the symbols asked for."""
-    W, b = np.ones(1), np.ones(2)
-    flat = named({"W": {1: W}, "b": {1: b}, "B": {2: W}}, ("W", "b"))
-    assert list(flat) == ["W_1", "b_1"]
-    assert flat["W_1"] is W and flat["b_1"] is b

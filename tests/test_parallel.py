@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from checks import defaults
 
 from ref import architectures, parallel, rules, training
 from ref.linear.patches import Patches
@@ -105,7 +106,7 @@ def test_a_step_does_not_depend_on_the_threads(monkeypatch, layers, name):
         rule = rules.get(name)
         net = rule.extend(architectures.build(layers, (14, 14, 2)))
         params = initial_parameters(net, training.initial_stream(0), np.float32)
-        setting = rule.DEFAULTS | {
+        setting = defaults(rule) | {
             "optimizer": "adam", "epsilon_form": "hat", "order": "targets-first", "sigma": 0.1,
             **{f"{prefix}{key}": value for prefix in ("", "inverse_") for key, value in
                {"lr": 1e-3, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8}.items()}}

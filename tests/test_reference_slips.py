@@ -7,7 +7,7 @@ from math import sqrt
 
 import numpy as np
 import pytest
-from planted import Slip, changed, check, only, replaced
+from planted import Slip, backpropagated, changed, check, only, replaced, replaced_deltas
 from test_reference import run
 from write_reference import arguments
 
@@ -17,7 +17,7 @@ from ref.linear.patches import Patches
 from ref.reference.read import read
 from ref.reference.replay import replay
 from ref.reference.verify import Measure, compare, first
-from ref.rules import bp, dtp, fa, inverses, sdtp
+from ref.rules import algorithm_1, dtp, feedback, inverses
 from ref.training import Trainer
 
 SQUARE = ("--arch", "dense 6, dense 6, softmax 4")  # W_2 is square, so transposing it fits
@@ -46,7 +46,7 @@ def fa_without_derivative(net, params, h, e):
     return delta
 
 
-def extra_mean(net, params, h, e, right=bp.deltas):
+def extra_mean(net, params, h, e, right=backpropagated):
     return right(net, params, h, e / len(e))
 
 
@@ -94,45 +94,44 @@ def feedback_that_trains(self, x, y, phase="both", eps=None, right=Trainer.step)
 
 
 SLIPS = {
-    "twice": Slip("sdtp", changed(sdtp, "inverse_gradients", lambda v, l: 2 * v, "dV", "dc"),
+    "twice": Slip("sdtp", changed(algorithm_1, "inverse_gradients", lambda v, l: 2 * v, "dV", "dc"),
                   "step_1/dV_3", "twice ours: a factor of 2 too many"),
-    "half": Slip("sdtp", changed(sdtp, "local_deltas", lambda v, l: v / 2),
+    "half": Slip("sdtp", changed(algorithm_1, "local_deltas", lambda v, l: v / 2),
                  "step_1/delta_2", "half of ours: a factor of 2 is missing"),
-    "sum over the batch": Slip("bp", changed(bp, "gradients", lambda v, l: 3 * v, "dW", "db"),
+    "sum over the batch": Slip("bp", changed(feedback, "gradients", lambda v, l: 3 * v, "dW", "db"),
                                "step_1/dW_3", "N = 3 times ours: 1/N is missing"),
-    "one more 1/N": Slip("bp", replaced(bp, "deltas", extra_mean),
+    "one more 1/N": Slip("bp", replaced_deltas(extra_mean),
                          "step_1/delta_3", "an extra 1/N"),
-    "sign": Slip("fa", changed(fa, "gradients", only(2, np.negative), "dW"),
+    "sign": Slip("fa", changed(feedback, "gradients", only(2, np.negative), "dW"),
                  "step_1/dW_2", "the sign is wrong"),
-    "no transpose": Slip("bp", replaced(bp, "deltas", bp_without_transpose),
+    "no transpose": Slip("bp", replaced_deltas(bp_without_transpose),
                          "step_1/delta_1", "W_2 itself where W_2ᵀ belongs", given=SQUARE),
-    "gradient transposed": Slip("bp", changed(bp, "gradients", only(2, np.transpose), "dW"),
+    "gradient transposed": Slip("bp", changed(feedback, "gradients", only(2, np.transpose), "dW"),
                                 "step_1/dW_2", "ours transposed", given=SQUARE),
-    "inverse transposed": Slip("sdtp", replaced(sdtp, "g", transposed_inverse),
+    "inverse transposed": Slip("sdtp", replaced(inverses, "g", transposed_inverse),
                                "step_1/h_hat_1", "V_2 transposed", given=SQUARE),
-    "W for B": Slip("fa", replaced(fa, "deltas", bp.deltas),
+    "W for B": Slip("fa", replaced_deltas(backpropagated),
                     "step_1/delta_2", "backpropagation's W_3 where the fixed B_3 belongs"),
-    "W for B, conv": Slip("fa", replaced(fa, "deltas", bp.deltas), "step_1/delta_2",
+    "W for B, conv": Slip("fa", replaced_deltas(backpropagated), "step_1/delta_2",
                           "backpropagation's W_3 where the fixed B_3 belongs", "conv"),
-    "W for its sign": Slip("sign-symmetry", replaced(
-        rules.get("sign-symmetry"), "deltas", lambda *args: bp.deltas(*args[:-1])),
-        "step_1/delta_2", "only the sign of W_3 belongs"),
+    "W for its sign": Slip("sign-symmetry", replaced_deltas(backpropagated),
+                           "step_1/delta_2", "only the sign of W_3 belongs"),
     "de-noising": Slip("dtp", {"inverse_loss": "noise-preserving"},
                        "step_1/inverse_loss_2", "inverse_loss de-noising",
                        given=("--inverse-loss", "de-noising")),
     "de-noising, local, alternating": Slip(
         "ao-sdtp", {"inverse_loss": "noise-preserving"}, "step_1/inverse_loss_3",
         "inverse_loss de-noising", "local", ("--schedule", "alternating")),
-    "all zero": Slip("fa", changed(fa, "deltas", only(1, np.zeros_like)),
+    "all zero": Slip("fa", changed(feedback, "deltas", only(1, np.zeros_like)),
                      "step_1/delta_1", "all zero"),
     "layer left out": Slip("bp", replaced(optim, "adam", one_layer_left_out), "step_1/after/W_2",
                            "W_2 did not change: it is left out"),
     "layer left out, in its first step": Slip(
         "tp", replaced(optim, "adam", one_layer_left_out), "step_2/after/W_2",
         "W_2 did not change: it is left out", "conv", ("--schedule", "alternating")),
-    "one entry": Slip("bp", changed(bp, "gradients", only(2, one_entry), "dW"),
+    "one entry": Slip("bp", changed(feedback, "gradients", only(2, one_entry), "dW"),
                       "step_1/dW_2", "only 1 of 42 entries wrong, at [1, 0]"),
-    "no derivative": Slip("fa", replaced(fa, "deltas", fa_without_derivative),
+    "no derivative": Slip("fa", replaced_deltas(fa_without_derivative),
                           "step_1/delta_2", "σ'_2 is left out", "local"),
     "no correction": Slip("dtp", replaced(dtp, "targets", tp_targets_for_dtp),
                           "step_1/h_hat_1", "the correction h_1 - g_2(h_2) is left out", "conv"),
@@ -151,7 +150,7 @@ SLIPS = {
                                    "optimizer sgd", given=("--optimizer", "sgd")),
     "inverses trained first": Slip("sdtp", {"order": "targets-first"}, "step_1/h_hat_2",
                                    "order inverse-first", given=("--order", "inverse-first")),
-    "no noise": Slip("sdtp", replaced(sdtp, "inverse_gradients", without_noise),
+    "no noise": Slip("sdtp", replaced(algorithm_1, "inverse_gradients", without_noise),
                      "step_1/inverse_loss_3", "the noise eps_2 is not added"),
     "mean over units": Slip("sdtp", {"reduction": "sum"}, "step_1/inverse_loss_3",
                             "reduction mean", given=("--reduction", "mean")),

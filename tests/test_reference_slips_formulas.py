@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from planted import Slip, check, replaced
+from planted import Slip, backpropagated, check, replaced, replaced_deltas
 from test_reference import run
 from write_reference import arguments
 
@@ -10,7 +10,7 @@ from ref import activations, network, rules
 from ref.linear import Dense
 from ref.network import f, forward, sum_to
 from ref.reference import cli
-from ref.rules import ao_sdtp, bp, dfa, fa, inverses, sdtp
+from ref.rules import algorithm_1, feedback, inverses, tp
 
 KINDS = ("dense", "local", "conv")
 softmax = activations.softmax
@@ -26,12 +26,12 @@ def probabilities_for_logits(net, params, x):
     return h, h[net.L]
 
 
-def gradient_through_both(net, params, h, e, right=bp.deltas):
+def gradient_through_both(net, params, h, e, right=backpropagated):
     p, y = h[net.L], h[net.L] - e
     return right(net, params, h, softmax.times_derivative(p, softmax.value(p.copy()) - y))
 
 
-def softmax_derivative_twice(net, params, h, e, right=bp.deltas):
+def softmax_derivative_twice(net, params, h, e, right=backpropagated):
     return right(net, params, h, softmax.times_derivative(h[net.L], e))
 
 
@@ -44,12 +44,12 @@ def through(derivative):
             delta[l] = derivative(h[l]) * net.map[l + 1].transpose(params["B"][l + 1], delta[l + 1])
         return delta
 
-    return replaced(fa, "deltas", deltas)
+    return replaced_deltas(deltas)
 
 
 def local_through(derivative):
     """sdtp.local_deltas with another derivative."""
-    return replaced(sdtp, "local_deltas", lambda net, h, h_hat, reduction: {
+    return replaced(algorithm_1, "local_deltas", lambda net, h, h_hat, reduction: {
         l: derivative(h[l]) * 2 * (h[l] - h_hat[l]) for l in h_hat if l < net.L})
 
 
@@ -58,29 +58,25 @@ def inverse_through(derivative):
 
     def gradients(net, params, h, eps, inverse_loss, reduction, f=f):
         out = {"inverse_loss": {}, "dV": {}, "dc": {}}
-        for l in net.g_map:
+        for l in net.maps_of("V"):
             noisy = h[l - 1] + eps[l - 1]
             u = f(net, params, l, noisy)
             x = inverses.g(net, params, l, u)
             d = x - h[l - 1]
             out["inverse_loss"][l] = inverses.squared_norm(d)
             delta = derivative(x, h[l - 1], noisy, 2 * d / len(d))
-            out["dV"][l] = net.g_map[l].outer(delta, u)
-            out["dc"][l] = sum_to(delta, net.g_map[l].in_bias_shape)
+            out["dV"][l] = net.maps["V"][l].outer(delta, u)
+            out["dc"][l] = sum_to(delta, net.maps["V"][l].in_bias_shape)
         return out
 
-    def plant(monkeypatch):
-        for rule in (sdtp, ao_sdtp):
-            monkeypatch.setattr(rule, "inverse_gradients", gradients)
-
-    return plant
+    return replaced(algorithm_1, "inverse_gradients", gradients)
 
 
 def noise(k):
     def wrong(net, params, h, eps, *more, right=inverses.inverse_gradients):
         return right(net, params, h, {l: k * e for l, e in eps.items()}, *more)
 
-    return replaced(sdtp, "inverse_gradients", wrong)
+    return replaced(algorithm_1, "inverse_gradients", wrong)
 
 
 def flattened(image):
@@ -124,7 +120,7 @@ def without(module, name, function):
 
 
 def g_without_bias(net, params, l, u):
-    return net.act[l - 1].value(net.g_map[l].transpose(params["V"][l], u))
+    return net.act[l - 1].value(net.maps["V"][l].transpose(params["V"][l], u))
 
 
 def after_update(content, arrays):
@@ -140,30 +136,30 @@ def inverse_after_update(anew):
     def plant(content, arrays):
         net, rule = content.net, rules.get(content.rule)
         params = {s: {l: arrays[f"step_1/after/{s}_{l}"] for l in net.map} for s in "Wb"}
-        params |= {s: {l: arrays[f"init/{s}_{l}"] for l in net.g_map} for s in "Vc"}
-        if net.z_map:
+        params |= {s: {l: arrays[f"init/{s}_{l}"] for l in net.maps_of("V")} for s in "Vc"}
+        if net.maps_of("W_z"):
             params |= {s: {net.L: arrays[f"init/{s}"]} for s in ("W_z", "b_z")}
-        eps = {l - 1: arrays[f"step_1/eps_{l - 1}"] for l in net.g_map}
+        eps = {l - 1: arrays[f"step_1/eps_{l - 1}"] for l in net.maps_of("V")}
         h = {l: arrays[f"step_1/h_{l}"] for l in range(net.L + 1)}
         if anew:
             h = forward(net, params, h[0])[0]
         out = inverses.inverse_gradients(net, params, h, eps, "de-noising",
-                                         f=getattr(rule, "composite", f))
-        return {f"step_1/{key}_{l}": out[key][l] for key in out for l in net.g_map}
+                                         f=rule.inverted)
+        return {f"step_1/{key}_{l}": out[key][l] for key in out for l in net.maps_of("V")}
 
     return plant
 
 
 SLIPS = {
-    "softmax twice": Slip("bp", replaced(bp, "forward", twice_in_forward), "step_1/h_3",
+    "softmax twice": Slip("bp", replaced(feedback, "forward", twice_in_forward), "step_1/h_3",
                           "softmax is applied twice"),
-    "softmax in the loss": Slip("bp", replaced(bp, "forward", probabilities_for_logits),
+    "softmax in the loss": Slip("bp", replaced(feedback, "forward", probabilities_for_logits),
                                 "step_1/loss", "is given probabilities for logits"),
     "softmax in the loss, its gradient": Slip(
-        "bp", replaced(bp, "deltas", gradient_through_both), "step_1/delta_3",
+        "bp", replaced_deltas(gradient_through_both), "step_1/delta_3",
         "is given probabilities for logits"),
     "softmax's derivative twice": Slip(
-        "bp", replaced(bp, "deltas", softmax_derivative_twice), "step_1/delta_3",
+        "bp", replaced_deltas(softmax_derivative_twice), "step_1/delta_3",
         "the derivative of softmax is there twice"),
     "noise not scaled": Slip("sdtp", noise(0.2), "step_1/inverse_loss_3",
                              "eps_2 is multiplied by sigma 0.2"),
@@ -178,7 +174,7 @@ SLIPS = {
     "C, H, W, in dW": Slip("bp", replaced(Dense, "outer", channels_first_outer), "step_1/dW_3",
                            "ours as for an image that is flattened as C, H, W", "conv"),
     "C, H, W, in DFA's feedback": Slip(
-        "dfa", replaced(dfa, "deltas", channels_first_feedback), "step_1/delta_2",
+        "dfa", replaced_deltas(channels_first_feedback), "step_1/delta_2",
         "B_2 as for an image that is flattened as C, H, W", "local"),
 }
 for kind in KINDS:
@@ -209,10 +205,10 @@ for kind in KINDS:
                 params["W"][l], h)), "step_1/h_1",
             "the bias b_1 is not added (a network without it: bias 0 in net/layer_1)", kind),
         f"no bias in g, {kind}": Slip(
-            "sdtp", without(inverses, "g", g_without_bias), "step_1/inverse_loss_3",
+            "tp", without(inverses, "g", g_without_bias), "step_1/inverse_loss_3",
             "the inverse's bias c_3 is not added", kind),
         f"no bias in a target, {kind}": Slip(
-            "tp", without(rules.get("tp"), "g", g_without_bias), "step_1/h_hat_2",
+            "tp", without(tp, "g", g_without_bias), "step_1/h_hat_2",
             "the inverse's bias c_3 is not added", kind),
         f"W updated before the backward pass, {kind}": Slip(
             "bp", after_update, "step_1/delta_2", "computed with W_3 after its update", kind),
@@ -233,7 +229,7 @@ def test_slip(name, dtype, tmp_path, capsys, monkeypatch):
 
 def test_logits_that_are_probabilities(tmp_path, capsys, monkeypatch):
     """A file whose last layer is said to be linear, and has the softmax in it."""
-    slip = Slip("dtp", replaced(rules.get("dtp"), "forward", twice_in_forward), "step_1/h_3",
+    slip = Slip("dtp", replaced(algorithm_1, "forward", twice_in_forward), "step_1/h_3",
                 "softmax is applied, but the network's last layer is declared as identity",
                 given=("--convention", "meulemans2020"))
     check(slip, "float64", tmp_path, capsys, monkeypatch)

@@ -169,7 +169,7 @@ def test_a_wide_allowance_gives_no_hint():
     ours = np.ones(50)
     theirs = ours + 0.01 * np.random.default_rng(0).normal(size=50)
     theirs[3] += 1.2
-    quantity = SimpleNamespace(name="step_1/dW_2", stem=("dW", 2), step=1)
+    quantity = SimpleNamespace(name="step_1/dW_2", stem=("dW", 2), step=1, inputs=())
     start = SimpleNamespace(net=None, rule="bp", setting={})
     limit = np.full(50, 1.0)
     measure = SimpleNamespace(allowed=lambda q, arrays: (limit, 1.0))

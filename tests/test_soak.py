@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1",
                "OMP_NUM_THREADS": "1"}
 RUNS = [(name, schedule) for name in rules.NAMES
-        for schedule in (("parallel", "alternating") if rules.has_inverses(rules.get(name))
+        for schedule in (("parallel", "alternating") if ("V" in rules.get(name).symbols)
                          else (None,))]
 
 

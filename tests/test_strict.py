@@ -233,7 +233,7 @@ def numpy_function_of_arrays(u, v):
 
 
 def host_array_beside_device_array(self, N, xp, dtype):
-    return {l - 1: np.zeros((N, *self.net.shape(l - 1)), dtype) for l in self.net.g_map}
+    return {l - 1: np.zeros((N, *self.net.shape(l - 1)), dtype) for l in self.net.maps_of("V")}
 
 
 def host_array_as_an_index(net, images, labels, xp, dtype):

@@ -23,12 +23,12 @@ import pytest
 from conftest import noise_images
 
 import ref.train
-from ref import architectures, conventions, find, hyperparameters, rules, training
+from ref import architectures, conventions, find, hyperparameters, rules, settings, training
 
 ROOT = Path(__file__).resolve().parents[1]
 APPENDIX = Path(os.environ.get("REF_SHARED", ROOT.parent / "shared")) / "paper" / "appendix.md"
 NETWORK = "dense 8, dense 8, softmax 10"
-WITH_INVERSES = [name for name in rules.NAMES if rules.has_inverses(rules.get(name))]
+WITH_INVERSES = [name for name in rules.NAMES if ("V" in rules.get(name).symbols)]
 
 
 @pytest.fixture
@@ -108,7 +108,8 @@ def test_a_missing_number(refused, option):
 CHOICES = {
     "--rule": rules.NAMES,
     "--convention": conventions.PRESETS,
-    **{f"--{key.replace('_', '-')}": values for key, values in conventions.VALUES.items()},
+    **{f"--{key.replace('_', '-')}": option.choices for key, option in settings.every().items()
+       if option.choices},
     "--schedule": ["parallel", "alternating"], "--inverse": ["same", "wide", "dense"],
     "--magnitude": ["uniform", "fixed", "batch"], "--optimizer": ["adam", "sgd"],
     "--epsilon-form": ["hat", "kingma"], "--hyperparameters": ["default", "paper"],
@@ -259,7 +260,7 @@ def test_options_that_a_rule_does_not_have(refused, train, rule, option):
 def test_the_options_above_are_all_there_are():
     known = {*OPTIONS, *NUMBERS, *CHOICES}
     assert {f"--{key.replace('_', '-')}" for key in
-            (*conventions.VALUES, *hyperparameters.GENERIC)} <= known
+            (*settings.every(), *hyperparameters.GENERIC)} <= known
 
 
 @pytest.mark.parametrize("rule", [rule for rule in rules.NAMES if rule != "dtp"])
@@ -533,7 +534,7 @@ def test_the_same_seed_gives_the_same_run(train, arguments):
     assert all(a[0][k] != c[0][k] for k in a[0] if k.endswith("_loss") or "inverse_loss" in k)
     assert_same_parameters("a", "b")
     first, other = parameters("a"), parameters("c")
-    assert all((first[name] != other[name]).any() for name in first if name != "b_z_3")
+    assert all((first[name] != other[name]).any() for name in first if name != "b_z")
 
 
 @pytest.mark.parametrize("arguments", [
@@ -605,6 +606,8 @@ def test_columns(train, rule, extra):
     expected |= {f"inverse_loss_{l}" for l in INVERSES.get(rule, ())}
     if "--angles" in extra:
         expected |= {"angle_1", "angle_2", "angle_3"}
+        if "--angles" in extra and rules.get(rule).feedback:
+            expected |= {"feedback_angle_2", "feedback_angle_3"}
     if "--validation" in extra:
         expected |= {"validation_error", "validation_loss"}
     rows = metrics("run")

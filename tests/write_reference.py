@@ -37,7 +37,7 @@ def library():
     """{name of a file, without .h5: arguments of ref.reference write}."""
     found = {}
     for rule in rules.NAMES:
-        inverses = rules.has_inverses(rules.get(rule))
+        inverses = ("V" in rules.get(rule).symbols)
         for kind in NETS:
             for schedule in ("parallel", "alternating") if inverses else ("",):
                 name = "_".join(filter(None, (rule, kind, schedule)))
@@ -48,7 +48,7 @@ def library():
 def arguments(rule, kind, *more):
     """Arguments of ref.reference write, but for the file."""
     arch, shape = NETS[kind]
-    inverses = WITH_INVERSES if rules.has_inverses(rules.get(rule)) else ()
+    inverses = WITH_INVERSES if ("V" in rules.get(rule).symbols) else ()
     aux = ("--aux", "5") if rule == "ao-sdtp" else ()
     return ["--rule", rule, "--arch", arch, "--in-shape", shape, *TRAINING, *inverses, *aux, *more]
 

@@ -16,13 +16,11 @@ import numpy as np
 from .. import architectures, options, rules, train, training
 from ..backend import select, to_device, to_host
 from ..common import command
-from ..common.command import Parser, count, new_file, seed
+from ..common.command import Parser, UsageError, count, new_file, seed
 from ..data import open_data
-from ..network import initial_parameters
+from ..network import flat, initial_parameters
 from ..seeds import stream
-from . import quantities
-from .file import Content, FileError, default_phase, resolve, save
-from .quantities import flat
+from .file import Content, FileError, resolve, save
 from .read import LIMIT, read
 from .replay import outputs
 from .report import as_json, report
@@ -89,21 +87,22 @@ def add_limit(p):
 def write(args):
     """Train for args.steps and write every quantity. Raises UserError."""
     xp = select(args.backend)
-    setting = resolve(args)
+    setting = resolve(args.rule, args.arch, {key: getattr(args, key) for key in options.names()})
     dtype = np.dtype(args.dtype)
     net, batches = inputs(args, setting, xp, dtype)
     rule = rules.get(args.rule)
-    phases = {t: default_phase(args.rule, setting, t) for t in range(1, args.steps + 1)}
+    phases = {t: training.phase_of_step(rule, setting.get("schedule"), t)
+              for t in range(1, args.steps + 1)}
     content = Content(args.rule, args.arch, setting, net, phases)
     size = content.numbers(args.batch_size) * dtype.itemsize / 2**30
     if size > args.limit:
-        raise options.UsageError(
+        raise UsageError(
             f"{args.steps} steps of {args.arch} take {size:.3g} GiB, the limit is {args.limit:g}: "
             "fewer --steps, or a larger --limit")
     initial = initial_parameters(net, training.initial_stream(args.seed), dtype)
     content.arrays = {f"init/{name}": array.copy() for name, array in flat(initial).items()}
     params = to_device(initial, xp)
-    drawn_anew = [f"B_{l}" for l in net.b_map] if quantities.drawn_anew(setting) else []
+    drawn_anew = flat({symbol: net.maps_of(symbol) for symbol in rule.redrawn(setting)})
     trainer = training.Trainer(net, rule, params, setting, args.seed)
     for (t, phase), (x, y) in zip(phases.items(), batches, strict=False):
         with np.errstate(all="ignore"):  # told below
@@ -112,7 +111,7 @@ def write(args):
         content.arrays |= outputs(t, out, params)
         content.arrays |= {f"step_{t}/{name}": to_host(flat(params)[name]).copy()
                            for name in drawn_anew}
-        if phase != "forward":
+        if rule.needs_noise(phase):
             eps = trainer.noise(len(x), np, dtype)  # that of the step just taken, from the host
             content.arrays |= {f"step_{t}/eps_{l}": e for l, e in eps.items()}
     for name, array in content.arrays.items():
@@ -127,16 +126,15 @@ def inputs(args, setting, xp, dtype):
     if args.data is not None:
         data = open_data(train.find_data(args.data))
         if args.in_shape not in (None, data.in_shape):
-            raise options.UsageError("--in-shape: leave it out, --data has its own")
+            raise UsageError("--in-shape: leave it out, --data has its own")
         net = train.build(args.arch, args.rule, setting, data)
         found = without_end(data, args)
     else:
         if args.in_shape is None and args.arch not in architectures.NAMED:
-            raise options.UsageError(f"--arch {args.arch!r} needs --in-shape HxWxC, or --data")
+            raise UsageError(f"--arch {args.arch!r} needs --in-shape HxWxC, or --data")
         net = architectures.build(
             args.arch, args.in_shape, setting.get("output", "probabilities"))
-        rule = rules.get(args.rule)
-        net = rule.extend(net, **{key: setting[key] for key in rule.BUILD_OPTIONS})
+        net = rules.get(args.rule).build(net, setting)
         found = random_batches(net, args)
     return net, (training.batch_of(net, *batch, xp, dtype) for batch in found)
 

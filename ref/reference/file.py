@@ -5,7 +5,6 @@
     init/..., step_1/..., step_1/after/...     the arrays (quantities.py)
 """
 
-import argparse
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from .. import __version__, options, rules
+from .. import __version__, options, rules, settings
 from ..common.command import UserError
 from ..common.files import make_folder, write
 from ..network import Network
@@ -64,9 +63,10 @@ class Content:
     @cached_property
     def quantities(self):
         """Every Quantity that a complete file of this kind holds, in order of computation."""
-        found = quantities.initial(self.net, self.setting)
+        rule = rules.get(self.rule)
+        found = quantities.initial(self.net, rule, self.setting)
         for t, phase in self.phases.items():
-            found += quantities.of_step(self.net, self.rule, self.setting, t, phase)
+            found += quantities.of_step(self.net, rule, self.setting, t, phase)
         return quantities.without(found, self.without)
 
     def numbers(self, N):
@@ -81,33 +81,14 @@ class Content:
         return min(types, key=lambda dtype: dtype.itemsize, default=np.dtype(np.float64))
 
 
-def option_names():
-    """What may stand in config: the options of ref.train that a step depends on."""
-    p = argparse.ArgumentParser(add_help=False)
-    options.add_setting_arguments(p)
-    return set(vars(p.parse_args([])))
+def resolve(rule, arch, given):
+    """A setting from keywords, without what a step does not depend on (the batch size).
 
-
-def resolve(args):
-    """The setting of parsed arguments, without what a step does not depend on (batch_size).
-
-    Raises options.UsageError.
+    Raises UsageError.
     """
-    setting, _ = options.resolve(args)
-    known = option_names()
+    setting, _ = settings.resolve(rule, arch, **given)
+    known = options.names()
     return {key: value for key, value in setting.items() if key in known}
-
-
-def default_phase(rule, setting, t):
-    """What step t trains where nobody says: alternating, inverses first, step by step.
-
-    (ref.train alternates by whole passes over the data, in the same order.)
-    """
-    if not rules.has_inverses(rules.get(rule)):
-        return "forward"
-    if setting["schedule"] == "parallel":
-        return "both"
-    return "inverse" if t % 2 else "forward"
 
 
 def save(path, content):

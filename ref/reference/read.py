@@ -12,24 +12,16 @@ import numpy as np
 
 from .. import activations, losses, options, rules
 from ..common import hdf5
-from ..common.command import Parser, UserError
+from ..common.command import UsageError, UserError
 from ..linear import Convolution, Dense, LocallyConnected
 from ..network import Network
+from ..training import phase_of_step
 from . import untrusted
-from .file import (
-    FORMAT,
-    VERSION,
-    Content,
-    FileError,
-    default_phase,
-    option_names,
-    resolve,
-)
+from .file import FORMAT, VERSION, Content, FileError, resolve
 
 LIMIT = 4 << 30  # bytes that the arrays of a file, and our own, may take in float64
 MAX_CONFIG = 1 << 16  # characters of JSON
 
-PHASES = ("both", "forward", "inverse")
 OUTPUTS = {"cross-entropy": "softmax", "cross-entropy-logits": "identity",
            "squared-error": "identity"}  # loss: the activation of layer L that it goes with
 
@@ -68,18 +60,10 @@ def _header(file):
     arch = untrusted.text(file, "arch", "custom")
     setting, given = _setting(file, rule, arch)
     net = _network(file, rules.get(rule), setting)
-    if rules.has_inverses(rules.get(rule)):
-        if net.loss.argmin is None and rule != "dtp":
-            raise FileError(f"the rule {rule} has no first target with the loss {net.loss.name}")
+    if net.loss.argmin is None and rules.get(rule).argmin_target:
+        raise FileError(f"the rule {rule} has no first target with the loss {net.loss.name}")
     return Content(rule, arch, setting, net, _phases(file, rule, setting), given=given,
                    without=_without(file, net))
-
-
-class _Options(Parser):
-    """Reads the config of a file as ref.train reads its command line."""
-
-    def error(self, message):
-        raise FileError(f"config: {message}")
 
 
 def _setting(file, rule, arch):
@@ -96,20 +80,15 @@ def _setting(file, rule, arch):
     schedule = untrusted.text(file, "schedule", "none")
     if schedule != "none" and config.setdefault("schedule", schedule) != schedule:
         raise FileError(f"schedule is {schedule!r}, but {config['schedule']!r} in config")
-    reader = _Options(prog="config", add_help=False)
-    options.add_setting_arguments(reader)
-    known = option_names()
+    known = options.names()
     for key, value in config.items():
         if key not in known:
             raise FileError(f"config: there is no option {key[:40]!r}")
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             raise FileError(f"config: {key} is neither a number nor a word")
-    args = reader.parse_args(
-        [f"--{key.replace('_', '-')}={value}" for key, value in config.items()])
-    args.rule, args.arch = rule, arch
     try:
-        return resolve(args), config
-    except options.UsageError as error:
+        return resolve(rule, arch, config), config
+    except UsageError as error:
         raise FileError(f"config: {error}") from None
 
 
@@ -141,8 +120,7 @@ def _network(file, rule, setting):
     if loss.startswith("cross-entropy") and len(maps[L].out_shape) != 1:
         raise FileError(f"net: cross-entropy needs a vector, layer_{L} gives "
                         f"{_x(maps[L].out_shape)}")
-    given = {key: setting[key] for key in rule.BUILD_OPTIONS}
-    return rule.extend(Network(maps, act, losses.BY_NAME[loss]), **given)
+    return rule.build(Network(maps, act, losses.BY_NAME[loss]), setting)
 
 
 def _layer(group, where):
@@ -177,7 +155,7 @@ def _without(file, net):
     found = set()
     for l in net.map:
         layer = untrusted.group_at(file, f"net/layer_{l}")
-        for symbol, name, maps in (("b", "bias", net.map), ("c", "inverse_bias", net.g_map)):
+        for symbol, name, maps in (("b", "bias", net.map), ("c", "inverse_bias", net.maps_of("V"))):
             value = hdf5.attribute(layer, name, 1)
             if value not in (0, 1):
                 raise FileError(f"net/layer_{l}: its attribute {name} is "
@@ -189,6 +167,7 @@ def _without(file, net):
 
 def _phases(file, rule, setting):
     """{t: phase} of the steps in the file, which must be step_1, step_2, ..."""
+    declared, schedule = rules.get(rule), setting.get("schedule")
     steps = {name for name in untrusted.names(file, "the file") if name.startswith("step_")}
     T = len(steps)
     if T == 0 or steps != {f"step_{t}" for t in range(1, T + 1)}:
@@ -197,12 +176,11 @@ def _phases(file, rule, setting):
     phases = {}
     for t in range(1, T + 1):
         step = untrusted.group_at(file, f"step_{t}")
-        phase = untrusted.text(step, "phase", default_phase(rule, setting, t))
-        if phase not in PHASES:
-            raise FileError(f"step_{t}: phase {phase[:40]!r} is none of {', '.join(PHASES)}")
-        if not rules.has_inverses(rules.get(rule)):
-            phase = "forward"
-        phases[t] = phase
+        phase = untrusted.text(step, "phase", phase_of_step(declared, schedule, t))
+        if phase not in declared.phases:
+            raise FileError(
+                f"step_{t}: phase {phase[:40]!r} is none of {', '.join(declared.phases)}")
+        phases[t] = phase if len(declared.trains) > 1 else phase_of_step(declared, schedule, t)
     return phases
 
 
@@ -229,7 +207,7 @@ def _declared(file, content, limit):
     for q in expected.values():
         total += prod(q.full_shape(sizes.get(q.step, 1)))
     N = max(sizes.values(), default=1)
-    for m in (*content.net.map.values(), *content.net.g_map.values()):
+    for m in (*content.net.map.values(), *content.net.maps_of("V").values()):
         if m.kind != "dense":  # the patches that a layer gathers
             total = max(total, total + N * prod(m.patches.out_size) * m.patches.size)
     if 8 * total > limit:

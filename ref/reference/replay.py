@@ -1,11 +1,13 @@
 """Recompute the steps of a file of reference outputs, through the functions that training uses."""
 
-from types import SimpleNamespace
+from dataclasses import replace
+from functools import wraps
 
 import numpy as np
 
 from .. import rules
 from ..backend import to_device, to_host
+from ..network import flat, name_of
 from ..training import Trainer
 from . import quantities
 
@@ -23,29 +25,27 @@ def replay(content, dtype=np.float64, setting=(), noise=1, xp=np):
     """
     arrays = {q.name: content.arrays[q.name].astype(dtype)
               for q in content.quantities if q.is_input}
-    shapes = {q.name: q.shape for q in quantities.initial(content.net, content.setting)}
+    net, rule = content.net, rules.get(content.rule)
+    shapes = {q.name: q.shape for q in quantities.initial(net, rule, content.setting)}
     arrays |= {f"init/{name}": np.zeros(shapes[f"init/{name}"], dtype) for name in content.without}
     initial = {name.removeprefix("init/"): array.copy()
                for name, array in arrays.items() if name.startswith("init/")}
     setting = {**content.setting, **dict(setting)}
-    B_of_step = quantities.drawn_anew(setting)
-    if B_of_step:  # the file's, in place of those that the trainer would draw
-        setting["magnitude"] = "fixed"
-        initial |= {f"B_{l}": np.empty(m.weight_shape, dtype) for l, m in content.net.b_map.items()}
-    params = to_device(quantities.by_layer(content.net, initial), xp)
-    rule = holding_at_zero(rules.get(content.rule), content.without)
-    trainer = Trainer(content.net, rule, params, setting, seed=0)
+    anew = rule.redrawn(setting)
+    initial |= {name_of(symbol, l): np.empty(shape, dtype) for symbol in anew
+                for l, shape in net.shapes_of(symbol).items()}
+    params = to_device(quantities.by_layer(net, initial), xp)
+    trainer = Trainer(net, holding_at_zero(rule, content.without), params, setting, seed=0)
     ours = dict(arrays)
     with np.errstate(all="ignore"):  # what overflows here is reported as a difference
         for t, phase in content.phases.items():
             x, y = (xp.asarray(arrays[f"step_{t}/{name}"]) for name in "xy")
-            eps = {l: arrays[f"step_{t}/eps_{l}"] for l in range(1, content.net.L)
+            eps = {l: arrays[f"step_{t}/eps_{l}"] for l in range(content.net.L)
                    if f"step_{t}/eps_{l}" in arrays}
             eps = {l: dtype(noise) * e for l, e in eps.items()}
-            if B_of_step:
-                for l, B in params["B"].items():
-                    B[...] = xp.asarray(arrays[f"step_{t}/B_{l}"])
-            out = trainer.step(x, y, phase, to_device(eps, xp))
+            drawn = {symbol: {l: xp.asarray(arrays[f"step_{t}/{name_of(symbol, l)}"])
+                              for l in net.maps_of(symbol)} for symbol in anew}
+            out = trainer.step(x, y, phase, to_device(eps, xp), drawn)
             ours |= outputs(t, out, params)
     return ours
 
@@ -55,6 +55,7 @@ def holding_at_zero(rule, biases):
     if not biases:
         return rule
 
+    @wraps(rule.step)
     def step(*args, **options):
         out = rule.step(*args, **options)
         for name in biases:
@@ -63,15 +64,15 @@ def holding_at_zero(rule, biases):
                 out[f"d{symbol}"][int(l)] *= 0
         return out
 
-    return SimpleNamespace(SYMBOLS=rule.SYMBOLS, STEP_OPTIONS=rule.STEP_OPTIONS, step=step)
+    return replace(rule, step=step)
 
 
 def outputs(t, out, params):
     """{name: a copy of the array} of what a step computed and of the parameters after it."""
-    after = quantities.flat(params)
+    after = flat(params)
     nested = {key: value for key, value in out.items() if isinstance(value, dict)}
     single = {key: value for key, value in out.items() if not isinstance(value, dict)}
     found = {f"step_{t}/{name}": array
-             for name, array in (quantities.flat(nested) | single).items()}
+             for name, array in (flat(nested) | single).items()}
     found |= {f"step_{t}/after/{name}": array for name, array in after.items()}
     return {name: np.array(to_host(array)) for name, array in found.items()}

@@ -1,13 +1,6 @@
-"""Learning rules, one file each, all with the same two public functions:
+"""Learning rules, one file each: a `Rule` (rule.py) with its equations beside the code.
 
-    extend(net, **build options)      the network with the linear maps of the rule's own arrays
-                                      (inverses V, feedback B)
-    step(net, params, x, y, ...)      everything the rule computes on one batch, as named arrays:
-                                      "h", "loss", "delta", "h_hat", "dW", "db", "dV", "dc", ...
-
-and four constants: BUILD_OPTIONS and STEP_OPTIONS, the names of what the two functions take,
-DEFAULTS, the paper's values for some of these, and SYMBOLS, the arrays that the rule trains.
-Rules are pure: no randomness, no state, nothing changed in place.
+To add one: its file here, its name in NAMES.
 """
 
 from importlib import import_module
@@ -16,12 +9,7 @@ NAMES = ("bp", "fa", "dfa", "tp", "dtp", "sdtp", "ao-sdtp", "hybrid", "sign-symm
 
 
 def get(name):
-    """The module of the rule called `name`. Raises KeyError if it is not one of NAMES."""
+    """The Rule called `name`. Raises KeyError if it is not one of NAMES."""
     if name not in NAMES:
         raise KeyError(name)
-    return import_module(f".{name.replace('-', '_')}", __name__)
-
-
-def has_inverses(rule):
-    """Whether the rule trains inverses, and so takes noise and a schedule."""
-    return "V" in rule.SYMBOLS
+    return import_module(f".{name.replace('-', '_')}", __name__).RULE

@@ -11,19 +11,16 @@ fixed random features of h_{L-1} with the nonlinearity of the hidden layers, nev
 h[L] is o here; g_L reads o and z side by side, so V_L is (n_L + n_z, n_{L-1}).
 """
 
-from dataclasses import replace
 from math import prod
 
 from ..backend import join
 from ..linear import Dense
-from ..network import f, forward, gradients
-from . import inverses
-from .inverses import g, inverse_gradients, local_deltas
+from ..network import f
+from . import algorithm_1, inverses
+from .inverses import TRAINS, difference, difference_targets, of_argmin, of_difference_targets
+from .rule import Equation, Option, Rule
 
-BUILD_OPTIONS = ("inverse", "aux")
-STEP_OPTIONS = ("inverse_loss", "reduction")
-DEFAULTS = {"inverse_loss": "de-noising", "aux": 512}
-SYMBOLS = ("W", "b", "V", "c")
+AUX = Option("aux", "auxiliary output units", 512, whole=True)
 
 
 def extend(net, inverse="same", aux=512):
@@ -33,13 +30,14 @@ def extend(net, inverse="same", aux=512):
         return net  # no hidden layer that an auxiliary output could tell about
     net = inverses.extend(net, range(2, L + 1), inverse)
     g_L = Dense(net.shape(L - 1), (prod(net.shape(L)) + aux,))
-    return replace(net, g_map={**net.g_map, L: g_L}, z_map=Dense(net.shape(L - 1), (aux,)))
+    return (net.adding("V", {**net.maps["V"], L: g_L})
+               .adding("W_z", {L: Dense(net.shape(L - 1), (aux,))}))
 
 
 def auxiliary(net, params, h):
     """z = σ_{L-1}(W_z h + b_z): (N, *shape_{L-1}) -> (N, n_z)."""
     L = net.L
-    a = net.z_map.forward(params["W_z"][L], h)
+    a = net.maps["W_z"][L].forward(params["W_z"][L], h)
     a += params["b_z"][L]
     return net.act[L - 1].value(a, out=a)
 
@@ -57,29 +55,36 @@ def targets(net, params, h, z, y):
     h_hat = {L: net.loss.argmin(y)}
     if L == 1:
         return h_hat
-    difference = (g(net, params, L, join(h_hat[L], z))
-                  - g(net, params, L, join(h[L], z)))
-    h_hat[L - 1] = h[L - 1] + difference  # (3)
-    for l in range(L - 2, 0, -1):
-        difference = g(net, params, l + 1, h_hat[l + 1]) - g(net, params, l + 1, h[l + 1])
-        h_hat[l] = h[l] + difference  # (2)
-    return h_hat
+    h_hat[L - 1] = h[L - 1] + difference(
+        net, params, L, join(h_hat[L], z), join(h[L], z))  # (3)
+    return difference_targets(net, params, h, h_hat)
 
 
-def step(net, params, x, y, eps, phase="both", *, inverse_loss, reduction="sum"):
-    """One batch: x (N, *shape_0), y (N, *shape_L), noise eps {l: like h_l}.
+def step(net, params, x, y, *, eps=None, phase="both", inverse_loss, reduction="sum"):
+    """One batch of Algorithm 2 (algorithm_1.step); z (N, n_z) is among what it returns."""
 
-    phase "both", "forward" or "inverse": whose gradients to compute. Returns h, loss (N,), and
-    z, h_hat, delta, dW, db of the forward phase, inverse_loss, dV, dc of the inverse phase.
-    """
-    h, a_L = forward(net, params, x)
-    out = {"h": h, "loss": net.loss.value(a_L, y)}
-    if phase != "inverse":
-        z = auxiliary(net, params, h[net.L - 1]) if net.z_map else None
-        h_hat = targets(net, params, h, z, y)
-        delta = {net.L: net.loss.error(h[net.L], y), **local_deltas(net, h, h_hat, reduction)}
-        out |= {"z": z} if net.z_map else {}
-        out |= {"h_hat": h_hat, "delta": delta, **gradients(net, h, delta)}
-    if phase != "forward":
-        out |= inverse_gradients(net, params, h, eps, inverse_loss, reduction, composite)
-    return out
+    def all_targets(h, e):
+        if net.L == 1:
+            return {"h_hat": targets(net, params, h, None, y)}
+        z = auxiliary(net, params, h[net.L - 1])
+        return {"z": z, "h_hat": targets(net, params, h, z, y)}
+
+    return algorithm_1.step(net, params, x, y, eps, phase, all_targets, f=composite,
+                            inverse_loss=inverse_loss, reduction=reduction)
+
+
+def equations(net, setting, phase):
+    L, found = net.L, [of_argmin(net)]
+    if L > 1:
+        l = L - 1
+        found.insert(0, Equation("z", f"z = σ_{l}(W_z h_{l} + b_z)  (Algorithm 2)",
+                                 (f"h_{l}", "W_z", "b_z")))
+        found.append(Equation(
+            f"h_hat_{l}", f"ĥ_{l} = h_{l} + [g_{L}(ĥ_{L}, z) - g_{L}(h_{L}, z)]  (3)",
+            (f"h_hat_{L}", f"V_{L}", f"c_{L}", f"h_{l}", f"h_{L}", "z")))
+        found += of_difference_targets(net, L - 2)
+    return algorithm_1.equations(net, setting, phase, found)
+
+
+RULE = Rule(step, equations, extend, trains=TRAINS, noise="V", like="sdtp", argmin_target=True,
+            inverted=composite, options=inverses.options("de-noising", AUX))

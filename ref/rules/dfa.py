@@ -8,21 +8,16 @@ Fixed random B_l carries the output's error straight to every hidden layer:
 B_l is dense, (n_l, n_L), whatever kind of layer l is.
 """
 
-from dataclasses import replace
-
 from ..linear import Dense
-from ..network import forward, gradients
-
-BUILD_OPTIONS = ()
-STEP_OPTIONS = ()
-DEFAULTS = {}
-SYMBOLS = ("W", "b")
+from . import feedback
+from .equations import of_gradients, of_output_error
+from .rule import Equation, Rule
 
 
 def extend(net):
     """The network with a dense map B_l from the output to layer l for l = 1..L-1."""
     L = net.L
-    return replace(net, b_map={l: Dense(net.shape(L), net.shape(l)) for l in range(1, L)})
+    return net.adding("B", {l: Dense(net.shape(L), net.shape(l)) for l in range(1, L)})
 
 
 def deltas(net, params, h, e):
@@ -30,14 +25,23 @@ def deltas(net, params, h, e):
     B = params["B"]
     delta = {net.L: e}
     for l in range(net.L - 1, 0, -1):
-        dh = net.b_map[l].forward(B[l], e)  # stands in for dL/dh_l
+        dh = net.maps["B"][l].forward(B[l], e)  # stands in for dL/dh_l
         delta[l] = net.act[l].times_derivative(h[l], dh)
     return delta
 
 
-def step(net, params, x, y):
+def step(net, params, x, y, *, eps=None, phase="both"):
     """One batch: x (N, *shape_0), y (N, *shape_L) -> h, loss (N,), delta, dW, db."""
-    h, a_L = forward(net, params, x)
-    e = net.loss.error(h[net.L], y)
-    delta = deltas(net, params, h, e)
-    return {"h": h, "loss": net.loss.value(a_L, y), "delta": delta, **gradients(net, h, delta)}
+    return feedback.step(net, params, x, y, lambda h, e: deltas(net, params, h, e))
+
+
+def equations(net, setting, phase):
+    yield of_output_error(net)
+    L = net.L
+    for l in range(L - 1, 0, -1):
+        yield Equation(f"delta_{l}", f"δ_{l} = σ'_{l} ∘ B_{l} δ_{L}  (2.1.1)",
+                       (f"delta_{L}", f"B_{l}", f"h_{l}"))
+    yield from of_gradients(net)
+
+
+RULE = Rule(step, equations, extend)

@@ -14,16 +14,14 @@ Where the first target is set (`first_target`) differs in the field:
                     h_L is logits, so that e = dL/da_L is dL/dh_L)
 """
 
-from ..network import forward, gradients
-from . import inverses
-from .inverses import g, inverse_gradients, local_deltas
+from . import algorithm_1, inverses
+from .equations import of_output_error
+from .inverses import TRAINS, difference_targets, of_difference_targets
+from .rule import Equation, Option, Rule
 
-BUILD_OPTIONS = ("inverse", "first_target")
-STEP_OPTIONS = ("alpha", "inverse_loss", "reduction", "first_target")
-DEFAULTS = {"inverse_loss": "noise-preserving", "first_target": "hidden"}
-SYMBOLS = ("W", "b", "V", "c")
-
-FIRST_TARGETS = ("hidden", "hidden-mean", "output-mean")
+FIRST_TARGET = Option("first_target", "where DTP's first target is", "hidden",
+                      ("hidden", "hidden-mean", "output-mean"))
+ALPHA = Option("alpha", "step of DTP's first target")
 
 
 def extend(net, inverse="same", first_target="hidden"):
@@ -42,26 +40,31 @@ def targets(net, params, h, e, alpha, first_target="hidden"):
     else:
         dh = net.map[L].transpose(params["W"][L], e)  # dL/dh_{L-1}
         h_hat = {L - 1: h[L - 1] - (alpha if first_target == "hidden" else alpha / N) * dh}
-    for l in range(min(h_hat) - 1, 0, -1):
-        difference = g(net, params, l + 1, h_hat[l + 1]) - g(net, params, l + 1, h[l + 1])
-        h_hat[l] = h[l] + difference  # (2)
-    return h_hat
+    return difference_targets(net, params, h, h_hat)
 
 
-def step(net, params, x, y, eps, phase="both", *, alpha, inverse_loss, reduction="sum",
+def step(net, params, x, y, *, eps=None, phase="both", alpha, inverse_loss, reduction="sum",
          first_target="hidden"):
-    """One batch: x (N, *shape_0), y (N, *shape_L), noise eps {l: like h_l}.
+    """One batch of Algorithm 1 (algorithm_1.step)."""
+    return algorithm_1.step(net, params, x, y, eps, phase,
+                            lambda h, e: {"h_hat": targets(net, params, h, e, alpha, first_target)},
+                            inverse_loss=inverse_loss, reduction=reduction)
 
-    phase "both", "forward" or "inverse": whose gradients to compute. Returns h, loss (N,), and
-    h_hat, delta, dW, db of the forward phase, inverse_loss, dV, dc of the inverse phase.
-    """
-    h, a_L = forward(net, params, x)
-    out = {"h": h, "loss": net.loss.value(a_L, y)}
-    if phase != "inverse":
-        e = net.loss.error(h[net.L], y)
-        h_hat = targets(net, params, h, e, alpha, first_target)
-        delta = {net.L: e, **local_deltas(net, h, h_hat, reduction)}
-        out |= {"h_hat": h_hat, "delta": delta, **gradients(net, h, delta)}
-    if phase != "forward":
-        out |= inverse_gradients(net, params, h, eps, inverse_loss, reduction)
-    return out
+
+def equations(net, setting, phase):
+    L, first = net.L, setting["first_target"]
+    found = [of_output_error(net)]
+    if L > 1:
+        top = L if first == "output-mean" else L - 1
+        if top == L:
+            formula, inputs = f"h_{L} - α δ_{L} / N", (f"h_{L}", f"delta_{L}")
+        else:
+            formula = f"h_{top} - α W_{L}ᵀ δ_{L}{'' if first == 'hidden' else ' / N'}"
+            inputs = (f"h_{top}", f"delta_{L}", f"W_{L}")
+        found.append(Equation(f"h_hat_{top}", f"ĥ_{top} = {formula}  (2.1.2)", inputs))
+        found += of_difference_targets(net, top - 1)
+    return algorithm_1.equations(net, setting, phase, found)
+
+
+RULE = Rule(step, equations, extend, trains=TRAINS, noise="V",
+            options=inverses.options("noise-preserving", FIRST_TARGET, tabled=(ALPHA,)))

@@ -8,34 +8,29 @@ Backpropagation with fixed random B_{l+1} in the place of W_{l+1}:
 B_l has the shape and the sparse structure of W_l, and its initial distribution.
 """
 
-from dataclasses import replace
-
-from ..network import forward, gradients
-
-BUILD_OPTIONS = ()
-STEP_OPTIONS = ()
-DEFAULTS = {}
-SYMBOLS = ("W", "b")
+from . import feedback
+from .rule import Rule
 
 
 def extend(net):
     """The network with a feedback map B_l like W_l for l = 2..L."""
-    return replace(net, b_map={l: net.map[l] for l in range(2, net.L + 1)})
+    return net.adding("B", {l: net.map[l] for l in range(2, net.L + 1)})
 
 
-def deltas(net, params, h, e):
-    """{l: δ_l (N, *shape_l)} for l = 1..L, from the activities h and e = dL/da_L."""
-    B = params["B"]
-    delta = {net.L: e}
-    for l in range(net.L - 1, 0, -1):
-        dh = net.b_map[l + 1].transpose(B[l + 1], delta[l + 1])  # stands in for dL/dh_l
-        delta[l] = net.act[l].times_derivative(h[l], dh)
-    return delta
+def carried_by(net, params):
+    """{l: B_l}."""
+    return params["B"]
 
 
-def step(net, params, x, y):
+def step(net, params, x, y, *, eps=None, phase="both"):
     """One batch: x (N, *shape_0), y (N, *shape_L) -> h, loss (N,), delta, dW, db."""
-    h, a_L = forward(net, params, x)
-    e = net.loss.error(h[net.L], y)
-    delta = deltas(net, params, h, e)
-    return {"h": h, "loss": net.loss.value(a_L, y), "delta": delta, **gradients(net, h, delta)}
+    B = params["B"]
+    return feedback.step(net, params, x, y, lambda h, e: feedback.deltas(net, h, e, B))
+
+
+def equations(net, setting, phase):
+    return feedback.equations(net, lambda u: f"B_{u}", "  (2.1.1)",
+                              lambda u: (f"B_{u}", f"h_{u - 1}"))
+
+
+RULE = Rule(step, equations, extend, carried_by, carrier="the fixed B_{u}")

@@ -14,14 +14,11 @@ targets (its updates are half of SDTP's, whose forward loss has no ½).
 
 from math import prod
 
-from ..network import forward, gradients
-from . import inverses
-from .inverses import g, inverse_gradients
+from . import algorithm_1, inverses
+from .inverses import TRAINS, difference, of_argmin
+from .rule import Equation, Option, Rule
 
-BUILD_OPTIONS = ("inverse",)
-STEP_OPTIONS = ("mu", "inverse_loss", "reduction")
-DEFAULTS = {"inverse_loss": "de-noising", "mu": 0.5}
-SYMBOLS = ("W", "b", "V", "c")
+MU = Option("mu", "weight of BP's targets", 0.5, high=1)
 
 
 def extend(net, inverse="same"):
@@ -36,29 +33,48 @@ def displacements(net, params, h, e, y, mu):
     minus_dL_da = {L: -e}  # of a_{l+1}: W_{l+1}ᵀ takes it to the differential part of t_l
     for l in range(L - 1, 0, -1):
         differential = net.map[l + 1].transpose(W[l + 1], minus_dL_da[l + 1])
-        learned = g(net, params, l + 1, h[l + 1] + t[l + 1]) - g(net, params, l + 1, h[l + 1])
+        learned = difference(net, params, l + 1, h[l + 1] + t[l + 1], h[l + 1])
         t[l] = mu * differential + (1 - mu) * learned
         minus_dL_da[l] = net.act[l].times_derivative(h[l], t[l])
     return t
 
 
-def step(net, params, x, y, eps, phase="both", *, mu, inverse_loss, reduction="sum"):
-    """One batch: x (N, *shape_0), y (N, *shape_L), noise eps {l: like h_l}.
+def step(net, params, x, y, *, eps=None, phase="both", mu, inverse_loss, reduction="sum"):
+    """One batch of Algorithm 1 (algorithm_1.step), with the δ_l of the displacements."""
+    t = {}
 
-    phase "both", "forward" or "inverse": whose gradients to compute. Returns h, loss (N,), and
-    h_hat, delta, dW, db of the forward phase, inverse_loss, dV, dc of the inverse phase.
-    """
-    h, a_L = forward(net, params, x)
-    out = {"h": h, "loss": net.loss.value(a_L, y)}
-    if phase != "inverse":
-        e = net.loss.error(h[net.L], y)
-        t = displacements(net, params, h, e, y, mu)
-        delta = {net.L: e}
-        for l in range(1, net.L):
-            scale = 1 if reduction == "sum" else 1 / prod(h[l].shape[1:])
-            delta[l] = net.act[l].times_derivative(h[l], -scale * t[l])
-        h_hat = {l: h[l] + t[l] for l in t}
-        out |= {"h_hat": h_hat, "delta": delta, **gradients(net, h, delta)}
-    if phase != "forward":
-        out |= inverse_gradients(net, params, h, eps, inverse_loss, reduction)
-    return out
+    def targets(h, e):
+        t.update(displacements(net, params, h, e, y, mu))
+        return {"h_hat": {l: h[l] + t[l] for l in t}}
+
+    def deltas(net, h, h_hat, reduction):
+        scale = {l: 1 if reduction == "sum" else 1 / prod(h[l].shape[1:]) for l in h}
+        return {l: net.act[l].times_derivative(h[l], -scale[l] * t[l]) for l in range(1, net.L)}
+
+    return algorithm_1.step(net, params, x, y, eps, phase, targets, deltas=deltas,
+                            inverse_loss=inverse_loss, reduction=reduction)
+
+
+def equations(net, setting, phase):
+    L, found = net.L, [of_argmin(net)]
+    for l in range(L - 1, 0, -1):
+        u = l + 1
+        part = f"-W_{u}ᵀ δ_{u}" if u == L else f"(dh_{u}/dh_{l})ᵀ(ĥ_{u} - h_{u})"
+        found.append(Equation(
+            f"h_hat_{l}",
+            f"ĥ_{l} = h_{l} + μ {part} + (1-μ) [g_{u}(ĥ_{u}) - g_{u}(h_{u})]  (5.6)",
+            (f"h_hat_{u}", f"V_{u}", f"c_{u}", f"h_{l}", f"h_{u}", f"W_{u}",
+             *(("y",) if u == L else ()))))
+    return algorithm_1.equations(net, setting, phase, found, of_deltas)
+
+
+def of_deltas(net, setting):
+    """The Equations of δ_l for every hidden l."""
+    over = " / units" if setting["reduction"] == "mean" else ""
+    for l in range(net.L - 1, 0, -1):
+        yield Equation(f"delta_{l}", f"δ_{l} = (h_{l} - ĥ_{l}) ∘ σ'_{l}{over}  (5.6)",
+                       (f"h_{l}", f"h_hat_{l}"))
+
+
+RULE = Rule(step, equations, extend, trains=TRAINS, noise="V", like="sdtp", argmin_target=True,
+            options=inverses.options("de-noising", MU))

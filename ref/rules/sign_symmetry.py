@@ -10,42 +10,46 @@ Backpropagation with feedback that shares the signs of W_{l+1} but not its magni
               "batch"     the same, drawn anew for every step (by the trainer)
 """
 
-from dataclasses import replace
 from math import sqrt
 
 from ..backend import sign
-from ..network import forward, gradients
+from . import feedback
+from .rule import Option, Rule
 
-BUILD_OPTIONS = ("magnitude",)
-STEP_OPTIONS = ("magnitude",)
-DEFAULTS = {"magnitude": "uniform"}
-SYMBOLS = ("W", "b")
-
-MAGNITUDES = ("uniform", "fixed", "batch")
+MAGNITUDE = Option("magnitude", "of the feedback", "uniform", ("uniform", "fixed", "batch"))
 
 
 def extend(net, magnitude="uniform"):
     """The network, with B_l like W_l for l = 2..L unless the magnitude is one number."""
     if magnitude == "uniform":
         return net
-    return replace(net, b_map={l: net.map[l] for l in range(2, net.L + 1)})
+    return net.adding("B", {l: net.map[l] for l in range(2, net.L + 1)})
 
 
-def deltas(net, params, h, e, magnitude):
-    """{l: δ_l (N, *shape_l)} for l = 1..L, from the activities h and e = dL/da_L."""
-    W = params["W"]
-    delta = {net.L: e}
-    for l in range(net.L - 1, 0, -1):
-        m = net.map[l + 1]
-        M = sqrt(2 / (m.fan_in + m.fan_out)) if magnitude == "uniform" else abs(params["B"][l + 1])
-        dh = m.transpose(M * sign(W[l + 1]), delta[l + 1])  # stands in for dL/dh_l
-        delta[l] = net.act[l].times_derivative(h[l], dh)
-    return delta
+def carried_by(net, params, magnitude):
+    """{l: M_l ∘ sign W_l} for l = 2..L."""
+    F = {}
+    for l in range(2, net.L + 1):
+        m = net.map[l]
+        M = sqrt(2 / (m.fan_in + m.fan_out)) if magnitude == "uniform" else abs(params["B"][l])
+        F[l] = M * sign(params["W"][l])
+    return F
 
 
-def step(net, params, x, y, *, magnitude):
+def step(net, params, x, y, *, magnitude, eps=None, phase="both"):
     """One batch: x (N, *shape_0), y (N, *shape_L) -> h, loss (N,), delta, dW, db."""
-    h, a_L = forward(net, params, x)
-    e = net.loss.error(h[net.L], y)
-    delta = deltas(net, params, h, e, magnitude)
-    return {"h": h, "loss": net.loss.value(a_L, y), "delta": delta, **gradients(net, h, delta)}
+    F = carried_by(net, params, magnitude)
+    return feedback.step(net, params, x, y, lambda h, e: feedback.deltas(net, h, e, F))
+
+
+def equations(net, setting, phase):
+    uniform = setting["magnitude"] == "uniform"
+    M = (lambda u: f"M_{u}") if uniform else (lambda u: f"|B_{u}|")
+    return feedback.equations(
+        net, lambda u: f"({M(u)} ∘ sign W_{u})", "",
+        lambda u: (f"W_{u}", f"h_{u - 1}") if uniform else (f"W_{u}", f"h_{u - 1}", f"B_{u}"))
+
+
+RULE = Rule(step, equations, extend, carried_by, options=(MAGNITUDE,), like="fa",
+            redrawn=lambda setting: ("B",) if setting["magnitude"] == "batch" else (),
+            carrier="only the sign of W_{u}")

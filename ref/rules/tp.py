@@ -6,14 +6,9 @@
 The output layer takes dL/dθ_L; the others and the inverses their local losses (inverses.py).
 """
 
-from ..network import forward, gradients
-from . import inverses
-from .inverses import g, inverse_gradients, local_deltas
-
-BUILD_OPTIONS = ("inverse",)
-STEP_OPTIONS = ("inverse_loss", "reduction")
-DEFAULTS = {"inverse_loss": "de-noising"}
-SYMBOLS = ("W", "b", "V", "c")
+from . import algorithm_1, inverses
+from .inverses import TRAINS, g, of_argmin
+from .rule import Equation, Rule
 
 
 def extend(net, inverse="same"):
@@ -21,26 +16,28 @@ def extend(net, inverse="same"):
     return inverses.extend(net, range(2, net.L + 1), inverse)
 
 
-def targets(net, params, y):
-    """{l: ĥ_l (N, *shape_l)} for l = 1..L."""
+def targets(net, params, h, y):
+    """{l: ĥ_l (N, *shape_l)} for l = 1..L, from the labels."""
     h_hat = {net.L: net.loss.argmin(y)}
     for l in range(net.L - 1, 0, -1):
         h_hat[l] = g(net, params, l + 1, h_hat[l + 1])
     return h_hat
 
 
-def step(net, params, x, y, eps, phase="both", *, inverse_loss, reduction="sum"):
-    """One batch: x (N, *shape_0), y (N, *shape_L), noise eps {l: like h_l}.
+def step(net, params, x, y, *, eps=None, phase="both", inverse_loss, reduction="sum"):
+    """One batch of Algorithm 1 (algorithm_1.step)."""
+    return algorithm_1.step(net, params, x, y, eps, phase,
+                            lambda h, e: {"h_hat": targets(net, params, h, y)},
+                            inverse_loss=inverse_loss, reduction=reduction)
 
-    phase "both", "forward" or "inverse": whose gradients to compute. Returns h, loss (N,), and
-    h_hat, delta, dW, db of the forward phase, inverse_loss, dV, dc of the inverse phase.
-    """
-    h, a_L = forward(net, params, x)
-    out = {"h": h, "loss": net.loss.value(a_L, y)}
-    if phase != "inverse":
-        h_hat = targets(net, params, y)
-        delta = {net.L: net.loss.error(h[net.L], y), **local_deltas(net, h, h_hat, reduction)}
-        out |= {"h_hat": h_hat, "delta": delta, **gradients(net, h, delta)}
-    if phase != "forward":
-        out |= inverse_gradients(net, params, h, eps, inverse_loss, reduction)
-    return out
+
+def equations(net, setting, phase):
+    found = [of_argmin(net)]
+    found += [Equation(f"h_hat_{l}", f"ĥ_{l} = g_{l + 1}(ĥ_{l + 1})  (2.1.2)",
+                       (f"h_hat_{l + 1}", f"V_{l + 1}", f"c_{l + 1}"))
+              for l in range(net.L - 1, 0, -1)]
+    return algorithm_1.equations(net, setting, phase, found)
+
+
+RULE = Rule(step, equations, extend, trains=TRAINS, noise="V", like="sdtp", argmin_target=True,
+            options=inverses.options("de-noising"))

@@ -5,7 +5,8 @@ from functools import cached_property
 import numpy as np
 
 from ... import rules
-from .. import quantities
+from ...network import SYMBOLS, name_of
+from ...rules.rule import prefix
 from ..replay import missing, replay
 
 BETTER = 4  # times closer to theirs than ours is: as little tells anything in a wide allowance
@@ -26,7 +27,9 @@ class Evidence:
 
     def __init__(self, start, q, theirs, ours, measure):
         self.start, self.q, self.arrays, self.measure = start, q, ours, measure
-        self.net, self.rule, self.setting = start.net, start.rule, start.setting
+        self.net, self.setting, self.declared = start.net, start.setting, rules.get(start.rule)
+        # what it is computed from, by name: delta_3, W_3
+        self.inputs = {name.rpartition("/")[2] for name in q.inputs}
         self.theirs, self.ours = theirs[q.name].astype(np.float64), ours[q.name]
         (self.stem, self.l), self.t, self.have = q.stem, q.step, theirs.keys()
 
@@ -41,8 +44,8 @@ class Evidence:
 
     def parameter(self, symbol, l, t=None):
         """A parameter as this step (or step t) finds it; for a target V and c as it does."""
-        name = quantities.name_of(symbol, l)
-        if symbol == "B" and quantities.drawn_anew(self.setting):
+        name = name_of(symbol, l)
+        if symbol in self.declared.redrawn(self.setting):
             return self.get(name)
         trained_before = (self.stem == "h_hat" and symbol in ("V", "c")
                           and self.start.phases[self.t] == "both"
@@ -52,20 +55,16 @@ class Evidence:
 
     def parameters(self, **changed):
         """All of them, {"W": {l: array}, ...}; `changed`: V={2: array} for another V_2."""
-        maps = {"W": self.net.map, "b": self.net.map, "V": self.net.g_map, "c": self.net.g_map,
-                "B": self.net.b_map}
-        maps |= {s: {self.net.L} if self.net.z_map else {} for s in ("W_z", "b_z")}
-        return {s: {l: self.parameter(s, l) for l in layers} | changed.get(s, {})
-                for s, layers in maps.items()}
+        return {s: {l: self.parameter(s, l) for l in self.net.maps_of(s)} | changed.get(s, {})
+                for s in SYMBOLS}
 
     def step(self, phase, **changed):
         """Our array, from one step of the rule with some parameters changed. Raises Unknown."""
-        rule = rules.get(self.rule)
-        eps = {l: self.get(f"eps_{l}") for l in range(1, self.net.L)
+        rule = self.declared
+        eps = {l: self.get(f"eps_{l}") for l in range(self.net.L)
                if f"step_{self.t}/eps_{l}" in self.arrays}
-        options = {key: self.setting[key] for key in rule.STEP_OPTIONS}
-        out = rule.step(self.net, self.parameters(**changed), self.get("x"), self.get("y"), eps,
-                        phase, **options)
+        out = rule.step(self.net, self.parameters(**changed), self.get("x"), self.get("y"),
+                        eps=eps, phase=phase, **rule.options_of_step(self.setting))
         return out[self.stem][self.l]
 
     def variant(self, **change):
@@ -113,8 +112,8 @@ class Evidence:
     @property
     def group(self):
         """The group of parameters that it belongs to, and the prefix of its hyperparameters."""
-        inverse = self.trained[0] in ("V", "c")
-        return ("inverse", "inverse_") if inverse else ("forward", "")
+        group = self.declared.group_of(self.trained[0]) or "forward"
+        return group, prefix(group)
 
 
 def _size(off):

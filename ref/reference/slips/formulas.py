@@ -11,8 +11,9 @@ from .weights import delta
 def weight_transport(e):
     """Feedback alignment, or sign-symmetry, that uses backpropagation's weights."""
     l, u = e.l, (e.l or 0) + 1
-    belongs = {"fa": f"the fixed B_{u}", "sign-symmetry": f"only the sign of W_{u}"}.get(e.rule)
-    if belongs and e.stem == "delta" and l < e.net.L and e.explains(delta(e, e.parameter("W", u))):
+    if (e.stem == "delta" and l < e.net.L and e.declared.feedback
+            and e.explains(delta(e, e.parameter("W", u)))):
+        belongs = e.declared.carrier.format(u=u)
         return f"computed with backpropagation's W_{u} where {belongs} belongs"
     return None
 
@@ -85,10 +86,11 @@ def softmax_twice(e):
 def no_correction(e):
     """Vanilla target propagation's target where difference target propagation's belongs."""
     net, l = e.net, e.l
-    if e.stem != "h_hat" or l == net.L or e.rule in ("tp", "hybrid") or l + 1 not in net.g_map:
+    if (e.stem != "h_hat" or not {f"h_{l}", f"h_{l + 1}", f"V_{l + 1}"} <= e.inputs
+            or f"W_{l + 1}" in e.inputs):  # no target of eq. (2)
         return None
     u = e.get(f"h_{l + 1}")
-    if net.z_map and l + 1 == net.L:
+    if l + 1 in net.maps_of("W_z"):
         u = join(u, e.get("z"))
     back = inverses.g(net, e.parameters(), l + 1, u)
     if e.explains(e.ours - e.get(f"h_{l}") + back):
@@ -99,8 +101,9 @@ def no_correction(e):
 
 def other_option(e):
     """Another convention of the field than the one that the file's config names."""
-    options = {key: values for key, values in conventions.VALUES.items()
-               if key in e.setting and key != "output"}
+    named = {key for preset in conventions.PRESETS.values() for key in preset} - {"output"}
+    options = {option.name: option.choices for option in e.declared.options
+               if option.name in named}
     options["epsilon_form"] = ("hat", "kingma")
     options["optimizer"] = ("adam", "sgd")
     for key, values in options.items():

@@ -4,7 +4,7 @@ from math import prod
 
 import numpy as np
 
-from ... import network, rules
+from ... import network
 from ...rules import inverses
 from .formulas import derivatives
 
@@ -75,8 +75,7 @@ def _pieces(e, params):
     net, l = e.net, e.l
     below = e.get(f"h_{l - 1}")
     noisy = below + e.get(f"eps_{l - 1}")
-    f = getattr(rules.get(e.rule), "composite", network.f)
-    u = f(net, params, l, noisy)
+    u = e.declared.inverted(net, params, l, noisy)
     x = inverses.g(net, params, l, u)
     r = below if e.setting["inverse_loss"] == "de-noising" else noisy
     return u, x, 2 * _scale(e) / len(x) * (x - r)
@@ -91,8 +90,8 @@ def _scale(e):
 def _gradient(e, u, delta):
     """dV_l or dc_l from dL/d(V_l u + c_l), over N."""
     if e.stem == "dV":
-        return e.net.g_map[e.l].outer(delta, u)
-    return network.sum_to(delta, e.net.g_map[e.l].in_bias_shape)
+        return e.net.maps["V"][e.l].outer(delta, u)
+    return network.sum_to(delta, e.net.maps["V"][e.l].in_bias_shape)
 
 
 SPECIFIC = (no_noise, scaled_noise, wrong_derivative, updated_before)

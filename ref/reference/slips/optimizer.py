@@ -4,7 +4,7 @@ from math import sqrt
 
 import numpy as np
 
-from .. import quantities
+from ...network import name_of
 
 KEYS = ("lr", "beta1", "beta2", "epsilon")
 DECAYS = sorted(k * 10.0**-n for n in range(1, 7) for k in (1, 2, 5))  # weight decays in use
@@ -27,7 +27,7 @@ def adam(gradients, s, form, count=lambda k: k, corrected=True):
 def _history(e):
     """(parameters before, gradients) of this step and those before it that trained this array."""
     symbol, l = e.trained
-    name = quantities.name_of(symbol, l)
+    name = name_of(symbol, l)
     steps = [t for t in range(1, e.t + 1) if e.start.phases[t] in ("both", e.group[0])]
     if not steps or steps[-1] != e.t:
         return [], []
@@ -101,7 +101,7 @@ def weight_decay(e):
     if not e.stem.startswith("after/"):
         return None
     before, gradients = _history(e)
-    s, name = _own(e), quantities.name_of(*e.trained)
+    s, name = _own(e), name_of(*e.trained)
     if not gradients or "lr" not in s or not before[-1].any():
         return None
     decay = _multiple(e, -s["lr"] * before[-1])

@@ -4,8 +4,7 @@ from math import prod
 
 import numpy as np
 
-from ... import rules
-from .. import quantities
+from ...network import name_of
 
 GRADIENTS = ("dW", "db", "dV", "dc")  # means over the batch
 
@@ -15,7 +14,7 @@ def all_zero(e):
     if e.stem.startswith("after/"):
         symbol, l = e.trained
         if e.explains(e.base):
-            name = quantities.name_of(symbol, l)
+            name = name_of(symbol, l)
             hint = (f" (a network without it: {'inverse_' if symbol == 'c' else ''}bias 0 in "
                     f"net/layer_{l})") if symbol in ("b", "c") and not e.theirs.any() else ""
             return f"{name} did not change: it is left out of the optimiser's update{hint}"
@@ -29,8 +28,8 @@ def should_not_train(e):
     if not e.stem.startswith("after/"):
         return None
     symbol, l = e.trained
-    name = quantities.name_of(symbol, l)
-    if symbol not in rules.get(e.rule).SYMBOLS:
+    name = name_of(symbol, l)
+    if symbol not in e.declared.symbols:
         return f"{name} changed, but it is fixed"
     phase = e.start.phases[e.t]
     if phase not in ("both", e.group[0]):
@@ -79,7 +78,7 @@ def _numbers(e):
 
 def _rate(e, k):
     """What an update that is k times ours says about the learning rate."""
-    name = quantities.name_of(*e.trained)
+    name = name_of(*e.trained)
     key = e.group[1] + "lr"
     if key not in e.setting:
         return ""
@@ -94,8 +93,7 @@ def _of_a_square(e):
     """Whether it is, or comes from, the square of a difference."""
     if e.stem in ("inverse_loss", "dV", "dc"):
         return True
-    local = "V" in rules.get(e.rule).SYMBOLS and e.l != e.net.L
-    return (e.stem == "delta" and local
+    return (e.stem == "delta" and f"h_hat_{e.l}" in e.inputs
             or e.stem in ("delta", "loss") and e.net.loss.name == "squared-error")
 
 

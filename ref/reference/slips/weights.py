@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from .. import quantities
-
 FLATTENED = "as for an image that is flattened as C, H, W (here: H, W, C)"
 
 
@@ -26,7 +24,7 @@ def _turned(linear_map, W):
 def turned_weights(e):
     """A weight matrix is transposed, a kernel turned, or columns in another order."""
     net, l = e.net, e.l
-    maps = {"dW": net.map, "dV": net.g_map}
+    maps = {"dW": net.map, "dV": net.maps_of("V")}
     if e.stem in maps:
         for words, candidate in _turned(maps[e.stem][l], e.ours):
             if e.explains(candidate):
@@ -36,18 +34,28 @@ def turned_weights(e):
         for words, turned in _turned(net.map[l], W):
             if e.explains(net.act[l].value(net.map[l].forward(turned, below) + b)):
                 return f"computed with W_{l} {words}"
-    if e.stem == "delta" and l < net.L and e.rule in ("bp", "fa"):
-        P = f"{'W' if e.rule == 'bp' else 'B'}_{l + 1}"
-        for words, turned in _turned(net.map[l + 1], e.parameter(P[0], l + 1)):
-            if e.explains(delta(e, turned)):
-                if words == "transposed":
-                    words = f"itself where {P}ᵀ belongs"
-                return f"computed with {P} {words}"
-    if e.stem == "delta" and l < net.L and e.rule == "dfa":
-        for words, turned in _turned(net.b_map[l], e.parameter("B", l)):
-            dh = net.b_map[l].forward(turned, e.get(f"delta_{net.L}"))
-            if e.explains(net.act[l].times_derivative(e.get(f"h_{l}"), dh)):
-                return f"computed with B_{l} {words}"
+    if e.stem == "delta" and l < net.L:
+        return _turned_feedback(e)
+    return None
+
+
+def _turned_feedback(e):
+    """The same for what carries δ_l down: W_{l+1} or B_{l+1}, or DFA's B_l."""
+    net, l, u = e.net, e.l, e.l + 1
+    if {f"delta_{u}", f"W_{u}"} <= e.inputs and not e.declared.feedback:
+        tried = [(f"W_{u}", words, delta(e, turned))
+                 for words, turned in _turned(net.map[u], e.parameter("W", u))]
+    elif f"W_{u}" not in e.inputs:  # with B, which no forward pass reads
+        tried = [(f"B_{k}", words, e.step("forward", B={k: turned}))
+                 for k in (l, u) if f"B_{k}" in e.inputs
+                 for words, turned in _turned(net.maps["B"][k], e.parameter("B", k))]
+    else:
+        tried = ()
+    for P, words, candidate in tried:
+        if e.explains(candidate):
+            if words == "transposed" and P.endswith(f"_{u}"):
+                words = f"itself where {P}ᵀ belongs"
+            return f"computed with {P} {words}"
     return None
 
 
@@ -61,7 +69,7 @@ def inverse_of(e):
     """(k, phase) of the inverse g_k that a target or an inverse's loss is made with, or Nones."""
     if e.stem in ("h_hat", "inverse_loss", "dV", "dc"):
         k = e.l + 1 if e.stem == "h_hat" else e.l
-        if k in e.net.g_map:
+        if k in e.net.maps_of("V"):
             return k, "forward" if e.stem == "h_hat" else "inverse"
     return None, None
 
@@ -69,7 +77,7 @@ def inverse_of(e):
 def turned_inverse(e):
     """The same for V_l: in ĥ_{l-1}, or in the inverse's own loss."""
     k, phase = inverse_of(e)
-    for words, turned in _turned(e.net.g_map[k], e.parameter("V", k)) if k else ():
+    for words, turned in _turned(e.net.maps["V"][k], e.parameter("V", k)) if k else ():
         if e.explains(e.step(phase, V={k: turned})):
             return f"computed with V_{k} {words} (V is laid out like W)"
     return None
@@ -108,24 +116,16 @@ def padding(e):
 
 def updated_before(e):
     """δ_l carried down through weights that have had their update already."""
-    l = e.l
-    if e.stem != "delta" or l == e.net.L or e.rule not in ("bp", "sign-symmetry"):
+    u, rule = (e.l or 0) + 1, e.declared
+    if e.stem != "delta" or not {f"delta_{u}", f"W_{u}"} <= e.inputs:
         return None
-    name = quantities.name_of("W", l + 1)
-    W = e.get(f"after/{name}")
-    if e.rule == "sign-symmetry":
-        W = np.sign(W) * np.abs(_magnitude(e))
+    W = e.get(f"after/W_{u}")
+    if rule.feedback:
+        params = e.parameters(W={u: W})
+        W = rule.feedback(e.net, params, **rule.options_of_feedback(e.setting))[u]
     if e.explains(delta(e, W)):
-        return f"computed with {name} after its update: update when all δ are there"
+        return f"computed with W_{u} after its update: update when all δ are there"
     return None
-
-
-def _magnitude(e):
-    """What sign-symmetry's feedback has beside the signs of W_{l+1}."""
-    if e.setting["magnitude"] != "uniform":
-        return e.parameter("B", e.l + 1)
-    m = e.net.map[e.l + 1]
-    return np.sqrt(2 / (m.fan_in + m.fan_out))
 
 
 SPECIFIC = (turned_weights, turned_inverse, no_bias, padding, updated_before)

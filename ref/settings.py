@@ -1,0 +1,154 @@
+"""A setting: every hyperparameter and convention of a run, resolved once, from keywords.
+
+    setting, source = resolve(rule="dtp", arch="mnist-fc", schedule="alternating", alpha=0.2)
+
+The command line, Python, searches and reference files all call it; whoever gets the setting, a
+dict, asks no further questions. `source` says which table of hyperparameters it starts from.
+"""
+
+from . import conventions, hyperparameters, rules
+from .common.command import UsageError
+from .rules.rule import Option, prefix
+
+OPTIMIZER = (
+    Option("optimizer", "adam, or sgd: plain gradient descent", "adam", ("adam", "sgd")),
+    Option("epsilon_form", "where epsilon goes (ref/optim.py; hat is TensorFlow's)", "hat",
+           ("hat", "kingma")),
+)
+HYPERPARAMETERS = Option("hyperparameters", "default values: ours where Table 5's do not learn, or "
+                         "Table 5's alone", "default", ("default", "paper"))
+CONVENTION = Option("convention", "preset of first_target, inverse_loss, output, reduction and "
+                    "order (ref/conventions.py)", "bartunov2018", tuple(conventions.PRESETS))
+BATCH_SIZE = Option("batch_size", "examples in a batch", low=1, whole=True)
+
+
+def of_group(group, symbols="its parameters"):
+    """The Options of the optimiser of one group of parameters."""
+    p = prefix(group)
+    return (
+        Option(f"{p}lr", f"learning rate of {symbols}", above=True),
+        Option(f"{p}beta1", "decay of Adam's first moment", high=1, below=True),
+        Option(f"{p}beta2", "decay of Adam's second moment", high=1, below=True),
+        Option(f"{p}epsilon", "Adam's epsilon", above=True),
+    )
+
+
+def of_rule(rule):
+    """{name: Option} of everything that can be set about a Rule, without the optimiser's form."""
+    found = [option for group, symbols in _groups(rule)
+             for option in of_group(group, ", ".join(symbols))]
+    found += rule.options
+    if any(name in preset for preset in conventions.PRESETS.values()
+           for name in (option.name for option in rule.options)):
+        found.append(CONVENTION)
+    return {option.name: option for option in found}
+
+
+def every():
+    """{name: Option} of everything that can be set about any rule."""
+    found = {option.name: option for option in (HYPERPARAMETERS, *OPTIMIZER, BATCH_SIZE)}
+    for name in rules.NAMES:
+        found = {**of_rule(rules.get(name)), **found}
+    return found
+
+
+def rules_with(name):
+    """Names of the rules that have an option."""
+    return [rule for rule in rules.NAMES if name in of_rule(rules.get(rule))]
+
+
+def _groups(rule):
+    """The rule's groups, "forward" first: the order of a setting."""
+    return sorted(rule.trains.items(), key=lambda entry: entry[0] != "forward")
+
+
+def resolve(rule, arch, hyperparameters=None, batch_size=None, optimizer=None,
+            epsilon_form=None, **given):
+    """(setting, source) of a rule on a network; None in `given` is as not given.
+
+    First the tables and the rule's defaults, then the convention, then what is given.
+    Raises UsageError for an option that the rule does not have, or a value it can't follow.
+    """
+    if rule not in rules.NAMES:
+        raise UsageError(f"--rule: {rule!r} is none of {', '.join(rules.NAMES)}")
+    declared, name = rules.get(rule), rule
+    own, known = of_rule(declared), every()
+    which = _value(HYPERPARAMETERS, hyperparameters or HYPERPARAMETERS.default)
+    chosen = {option.name: option.default if value is None else _value(option, value)
+              for option, value in zip(OPTIMIZER, (optimizer, epsilon_form), strict=True)}
+    given = {key: value for key, value in given.items() if value is not None}
+    for key in given:
+        if key not in own:
+            raise UsageError(f"{_flag(key)}: " + (
+                f"the rule {name} has no such option" if key in known else "no such option"))
+    given = {key: _value(own[key], value) for key, value in given.items()}
+    schedule = next((given.get("schedule", option.default) for option in declared.options
+                     if option.name == "schedule"), None)
+    table, source = _table(name, arch, schedule, which, chosen["optimizer"], own, given)
+
+    setting = {option.name: table[option.name] for group, _ in _groups(declared)
+               for option in of_group(group)}
+    setting |= chosen
+    setting["batch_size"] = (table.get("batch_size", 100) if batch_size is None
+                             else _value(BATCH_SIZE, batch_size))
+    for option in declared.options:
+        setting[option.name] = table[option.name] if option.default is None else option.default
+    if CONVENTION.name in own:
+        preset = given.get(CONVENTION.name, CONVENTION.default)
+        for key, value in conventions.PRESETS[preset].items():
+            if key in own:
+                setting[key] = value
+            elif value != conventions.PRESETS[CONVENTION.default].get(key):
+                raise UsageError(
+                    f"--convention {preset} needs {key} {value}, which {name} does not have")
+        setting[CONVENTION.name] = preset
+    setting |= {"schedule": schedule} if schedule else {}
+    setting |= given
+    if setting.get("output") == "logits" and declared.argmin_target:
+        raise UsageError(
+            f"--output logits: no finite logits minimise the loss, so {name} has no first target "
+            "there; use probabilities, or the rule dtp")
+    return setting, source
+
+
+def check_used(setting, given):
+    """Raise UsageError for something that a person gave ({name: value}) and nothing would use."""
+    for key, value in given.items():
+        if value is None:
+            continue
+        if key == "order" and setting.get("schedule") == "alternating":
+            raise UsageError(
+                "--order: it is an order within a step, and alternating has no such step")
+        if setting["optimizer"] == "sgd" and key.endswith(("beta1", "beta2", "epsilon")):
+            raise UsageError(f"{_flag(key)}: --optimizer sgd has only a learning rate")
+
+
+def _table(name, arch, schedule, which, optimizer, own, given):
+    """The table's values that a setting starts from, and its name."""
+    try:
+        table, source = hyperparameters.lookup(arch, name, schedule, which)
+    except KeyError:
+        raise UsageError(
+            f"--hyperparameters paper: Table 5 has nothing for {name} "
+            f"{'' if schedule is None else schedule + ' '}on {arch}") from None
+    if optimizer != "sgd":
+        return table, source
+    rates = hyperparameters.sgd_rates(arch, name)  # the tables' rates are Adam's
+    missing = [key for key in rates if key in own and key not in given]
+    if missing and which == "paper":
+        raise UsageError("--hyperparameters paper: Table 5's rates are Adam's; give --optimizer "
+                         f"sgd its own: {' '.join(_flag(key) for key in missing)}")
+    if missing:
+        source = f"{source}, rates {hyperparameters.SGD_SOURCE}"
+    return table | rates, source
+
+
+def _value(option, given):
+    try:
+        return option.value(given)
+    except ValueError as error:
+        raise UsageError(f"{_flag(option.name)}: {error}") from None
+
+
+def _flag(name):
+    return "--" + name.replace("_", "-")
