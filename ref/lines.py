@@ -1,6 +1,6 @@
 """What ref.train prints for a person."""
 
-from . import architectures
+from . import architectures, rules
 
 
 def percent(error):
@@ -29,6 +29,8 @@ def opening(out, config, data):
         source = config.get("hyperparameters_from", "unknown")
         if arguments.get(key) is not None:
             source = "given"
+        elif key in rules.get(arguments["rule"]).defaults:
+            source = "the rule's default"
         elif optimizer == "sgd":
             source = source.rsplit(", rates ")[-1]
         parts.append(f"{key.replace('_', ' ')} {setting[key]:g} ({source})")

@@ -4,16 +4,16 @@ Colours are Okabe & Ito's, which people with colour blindness can tell apart; a 
 is told by a marker and not by a colour. matplotlib is the optional extra `plots`.
 """
 
+from . import rules
 from .common.command import UserError
 from .common.files import write
 
-COLOURS = {
-    "bp": "#000000", "fa": "#E69F00", "dfa": "#009E73", "dtp": "#0072B2", "sdtp": "#D55E00",
-    "ao-sdtp": "#CC79A7", "tp": "#56B4E9", "sign-symmetry": "#8C6D00", "hybrid": "#7F7F7F",
-}
+PALETTE = ("#000000", "#E69F00", "#009E73", "#56B4E9", "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F",
+           "#8C6D00", "#882255", "#44AA99", "#999933", "#332288")
+COLOURS = {rule: PALETTE[k % len(PALETTE)] for k, rule in enumerate(rules.NAMES)}
 ORDER = list(COLOURS.values())  # for lines that are not rules
-NAMES = {rule: rule.upper() for rule in COLOURS} | {"sign-symmetry": "sign-symmetry",
-                                                    "hybrid": "hybrid"}
+# acronyms in capitals: "ao-sdtp" is AO-SDTP, "hybrid" hybrid
+NAMES = {rule: rule.upper() if max(map(len, rule.split("-"))) < 5 else rule for rule in COLOURS}
 
 
 class PlotsError(UserError):

@@ -31,14 +31,15 @@ def step(net, params, x, y, deltas):
     return {"h": h, "loss": net.loss.value(a_L, y), "delta": delta, **gradients(net, h, delta)}
 
 
-def equations(net, F, section, more=lambda u: ()):
-    """Equations of a step: F(u) writes F_u; its first letter is the parameter, more(u) others.
+def equations(net, F, section, inputs, gradients=None):
+    """Equations of a step: F(u) writes F_u, inputs(u) names what δ_{u-1} needs beside δ_u.
 
-    section  where δ_l stands, behind its formula
+    section    where δ_l stands, behind its formula
+    gradients  Equations in the place of those of dW_l and db_l
     """
     yield of_output_error(net)
     for l in range(net.L - 1, 0, -1):
         u = l + 1
         yield Equation(f"delta_{l}", f"δ_{l} = σ'_{l} ∘ {F(u)}ᵀ δ_{u}{section}",
-                       (f"delta_{u}", *more(u)))
-    yield from of_gradients(net)
+                       (f"delta_{u}", *inputs(u)))
+    yield from of_gradients(net) if gradients is None else gradients

@@ -25,7 +25,7 @@ from ..linear import Dense
 from ..network import f, sum_to
 from ..parallel import each
 from .equations import outer
-from .rule import Equation, Option
+from .rule import SCHEDULE, SIGMA, Equation, Option
 
 TRAINS = {"inverse": ("V", "c"), "forward": ("W", "b")}  # Algorithm 1: inverses first
 
@@ -39,10 +39,8 @@ def options(inverse_loss, *own, tabled=()):
         Option("inverse_loss", "what the inverses reconstruct (default: the rule's)", inverse_loss,
                ("de-noising", "noise-preserving")),
         *own,
-        Option("schedule", "train both losses on every batch, or a whole pass for the inverses and "
-               "then one for the forward parameters, in every epoch", "parallel",
-               ("parallel", "alternating")),
-        Option("sigma", "noise that trains the inverses"),
+        SCHEDULE,
+        SIGMA,
         Option("inverse", "receptive field of the inverses", "same", ("same", "wide", "dense")),
         *tabled,
         Option("output", "what h_L is to the inverses", "probabilities",

@@ -63,6 +63,13 @@ class Option:
         return f"in {'(' if self.above else '['}{self.low}, {self.high}{')' if self.below else ']'}"
 
 
+# of every rule that trains something beside the forward parameters, with noise
+SCHEDULE = Option("schedule", "train everything on every batch, or a whole pass for the inverses "
+                  "(or mirrors) and then one for the forward parameters, in every epoch",
+                  "parallel", ("parallel", "alternating"))
+SIGMA = Option("sigma", "standard deviation of the noise that trains inverses or mirrors")
+
+
 @dataclass(frozen=True)
 class Equation:
     """One quantity of a step: its name, its formula in the paper's letters, and the names of the
