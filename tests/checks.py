@@ -196,7 +196,7 @@ def make_case(net, rule="bp", N=3, seed=0, **options):
     rule's defaults.
     """
     declared = rules.get(rule)
-    ours = {"alpha": 0.3, "mu": 0.4, "aux": 4, "reduction": "sum"}
+    ours = {"alpha": 0.3, "mu": 0.4, "aux": 4, "reduction": "sum", "sigma": 0.4}
     options = defaults(declared) | ours | options
     net = declared.build(NETS[net] if isinstance(net, str) else net, options)
     rng = np.random.default_rng(seed)
@@ -233,6 +233,8 @@ VARIANTS = [
     ("dfa", {}),
     ("sign-symmetry", {}),
     ("sign-symmetry", {"magnitude": "fixed"}),
+    ("kolen-pollack", {"decay": 0.3}),
+    ("weight-mirror", {"decay": 0.7}),
     ("tp", {}),
     ("tp", {"inverse_loss": "noise-preserving", "reduction": "mean"}),
     ("dtp", {}),
@@ -268,7 +270,7 @@ def nets_for(*rules):
 def every_case(variants=VARIANTS):
     """pytest parameters `net, rule, options`: every network, every rule, every reading of it."""
     return pytest.mark.parametrize("net, rule, options", [
-        pytest.param(name, rule, options, id=" ".join((name, rule, *options.values())))
+        pytest.param(name, rule, options, id=" ".join(map(str, (name, rule, *options.values()))))
         for name, net in NETS.items()
         for rule, options in variants
         if can_follow(net, rule, options)

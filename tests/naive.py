@@ -173,7 +173,7 @@ def bp_feedback(net, params, l, delta):
     return transposed(net.map[l + 1], params["W"][l + 1], delta[l + 1])
 
 
-def fa_feedback(net, params, l, delta):
+def fa_feedback(net, params, l, delta, **of_learning):
     """B_{l+1}ᵀ δ_{l+1}."""
     return transposed(net.map[l + 1], params["B"][l + 1], delta[l + 1])
 
@@ -199,6 +199,8 @@ FEEDBACK = {
     "fa": fa_feedback,
     "dfa": dfa_feedback,
     "sign-symmetry": sign_symmetry_feedback,
+    "kolen-pollack": fa_feedback,
+    "weight-mirror": fa_feedback,
 }
 
 
@@ -353,11 +355,46 @@ def step(rule, net, params, x, y, eps=None, **options):
     """
     N = len(x)
     if rule in FEEDBACK:
-        return join([feedback_example(rule, net, params, x[n], y[n], **options) for n in range(N)])
+        of_rule = {"magnitude": options["magnitude"]} if "magnitude" in options else {}
+        out = join([feedback_example(rule, net, params, x[n], y[n], **of_rule) for n in range(N)])
+        return out | LEARNED_FEEDBACK.get(rule, nothing)(net, params, out, eps, **options)
     noise = [{l: eps[l][n] for l in eps} for n in range(N)]
     return join([
         target_example(rule, net, params, x[n], y[n], noise[n], N, **options) for n in range(N)
     ])
+
+
+def nothing(net, params, out, eps, **options):
+    return {}
+
+
+def kolen_pollack(net, params, out, eps, decay):
+    """The same product for both, and each one's own decay."""
+    dW = out["dW"]
+    return {"dW": {l: dW[l] + decay * W for l, W in params["W"].items()},
+            "dB": {l: dW[l] + decay * B for l, B in params["B"].items()}}
+
+
+def weight_mirror(net, params, out, eps, sigma, decay):
+    """B's decay less the correlation of noise and what becomes of it, where weights are shared
+    the mean over the places that share them."""
+    dB = {}
+    for l, B in params["B"].items():
+        m, seen = net.map[l], []
+        for noise in eps[l - 1]:
+            a = times(m, params["W"][l], noise)
+            u = sigma_or_identity(net, l, a)
+            seen.append(outer(m, noise, u))
+        places = np.prod(m.out_shape[:2]) if m.kind == "conv" else 1
+        dB[l] = decay * B - np.mean(seen, axis=0) / (places * sigma**2)
+    return {"dB": dB}
+
+
+def sigma_or_identity(net, l, a):
+    return a if l == net.L else sigma(net.act[l].name, a)
+
+
+LEARNED_FEEDBACK = {"kolen-pollack": kolen_pollack, "weight-mirror": weight_mirror}
 
 
 def feedback_example(rule, net, params, x, y, **options):

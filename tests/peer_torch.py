@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-FEEDBACK = ("bp", "fa", "dfa", "sign-symmetry")
+FEEDBACK = ("bp", "fa", "dfa", "sign-symmetry", "kolen-pollack", "weight-mirror")
 RULES = (*FEEDBACK, "tp", "dtp", "sdtp", "ao-sdtp", "hybrid")
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 SETTING = {
@@ -28,6 +28,10 @@ SETTING = {
 INVERSE_SETTING = {
     "inverse_lr": 0.02, "inverse_beta1": 0.8, "inverse_beta2": 0.95, "inverse_epsilon": 1e-5,
     "sigma": 0.2, "inverse": "same", "reduction": "sum", "order": "targets-first",
+}
+MIRROR_SETTING = {
+    "mirror_lr": 0.02, "mirror_beta1": 0.8, "mirror_beta2": 0.95, "mirror_epsilon": 1e-5,
+    "sigma": 0.2, "decay": 0.7,
 }
 NETS = {
     "dense": [("dense", (4, 4, 1), (7,)), ("dense", (7,), (6,)), ("dense", (6,), (4,))],
@@ -128,11 +132,14 @@ class Net:
     def __init__(self, rule, layers, loss, setting, params):
         self.rule, self.layers, self.loss_name, self.s = rule, layers, loss, setting
         self.L = len(layers)
-        self.p = {name: p.clone().contiguous().requires_grad_(name[0] in "WbVc" and "z" not in name)
-                  for name, p in params.items()}
+        groups = {"kolen-pollack": {"": "WbB"}, "weight-mirror": {"mirror_": "B", "": "Wb"}}.get(
+            rule, {"": "Wb", "inverse_": "Vc"})
+        learned = "".join(groups.values())
+        self.p = {name: p.clone().contiguous().requires_grad_(
+            name[0] in learned and "z" not in name) for name, p in params.items()}
         trained = {group: [p for name, p in self.p.items()
                            if name[0] in letters and p.requires_grad]
-                   for group, letters in (("", "Wb"), ("inverse_", "Vc"))}
+                   for group, letters in groups.items()}
         self.optimizers = {group: self.optimizer(group, found)
                            for group, found in trained.items() if found}
         self.inverses = sorted(int(name[2:]) for name in params if name.startswith("V_"))
@@ -174,16 +181,20 @@ class Net:
         """{name: tensor} of one training step."""
         for p in self.p.values():
             p.grad = None
-        out = self.feedback(x, y) if self.rule in FEEDBACK else self.targets(x, y, eps, phase)
+        if self.rule in FEEDBACK:
+            out = self.feedback(x, y, phase)
+            self.learn_feedback(out, eps, phase)
+        else:
+            out = self.targets(x, y, eps, phase)
         for name, p in self.p.items():
             if p.requires_grad and p.grad is not None:
                 out[f"d{name}"] = p.grad.clone()
         for group, optimizer in self.optimizers.items():
-            if phase == "both" or phase == ("inverse" if group else "forward"):
+            if phase in ("both", group.removesuffix("_") or "forward"):
                 optimizer.step()
         return out
 
-    def feedback(self, x, y):
+    def feedback(self, x, y, phase):
         """Backpropagation by autograd; feedback alignment with each layer cut from the next."""
         N, h, a = len(x), {0: x}, {}
         for l in range(1, self.L + 1):
@@ -191,12 +202,15 @@ class Net:
             a[l], h[l] = self.f(l, below)
             a[l].retain_grad()
         loss = self.loss(a[self.L], y)
+        if phase == "mirror":
+            return {**{f"h_{l}": v for l, v in h.items()}, "loss": loss}
         loss.mean().backward()
         for l in range(self.L - 1, 0, -1):
             if self.rule == "bp":
                 continue
-            if self.rule == "fa":
-                dh = self.layers[l + 1].transposed(self.p[f"B_{l + 1}"], a[l + 1].grad)
+            if self.rule in ("fa", "kolen-pollack", "weight-mirror"):
+                with torch.no_grad():
+                    dh = self.layers[l + 1].transposed(self.p[f"B_{l + 1}"], a[l + 1].grad)
             elif self.rule == "sign-symmetry":
                 dh = self.layers[l + 1].transposed(self.feedback_of(l + 1), a[l + 1].grad)
             else:
@@ -205,6 +219,28 @@ class Net:
             h[l].backward(dh)
         delta = {f"delta_{l}": N * a[l].grad for l in a}
         return {**{f"h_{l}": v for l, v in h.items()}, "loss": loss, **delta}
+
+    def learn_feedback(self, out, eps, phase):
+        """Gradients of B, of losses that autograd can take: ‖B‖² and what B makes of its input."""
+        if self.rule == "kolen-pollack":
+            N = len(out["h_0"])
+            for l in range(1, self.L + 1):
+                for name in (f"W_{l}", f"B_{l}"):
+                    if name == f"B_{l}" and l > 1:
+                        made = self.layers[l].linear(self.p[name], out[f"h_{l - 1}"].detach())
+                        (made * out[f"delta_{l}"] / N).sum().backward()
+                    if name in self.p:
+                        (self.s["decay"] / 2 * self.p[name].square().sum()).backward()
+        if self.rule == "weight-mirror" and phase != "forward":
+            for l in range(2, self.L + 1):
+                layer, B, noise = self.layers[l], self.p[f"B_{l}"], eps[l - 1]
+                with torch.no_grad():
+                    u = layer.linear(self.p[f"W_{l}"], noise)
+                    u = u if l == self.L else layer.sigma(u)
+                agree = (u * layer.linear(B, noise)).flatten(1).sum(1).mean() / self.s["sigma"]**2
+                if layer.kind == "conv":
+                    agree = agree / np.prod(layer.out_shape[:2])
+                (self.s["decay"] / 2 * B.square().sum() - agree).backward()
 
     def feedback_of(self, l):
         """Sign-symmetry: the signs of W_l, the magnitudes of another matrix or of Glorot's σ."""
@@ -342,6 +378,10 @@ def own_start(rule, kind, schedule, dtype, steps, N=3, seed=0, **setting):
             "inverse_loss": "noise-preserving" if rule == "dtp" else "de-noising",
             **{"dtp": {"alpha": 0.3, "first_target": "hidden"}, "ao-sdtp": {"aux": 5},
                "hybrid": {"mu": 0.4}}.get(rule, {})}
+    if rule == "weight-mirror":
+        s |= MIRROR_SETTING | {"schedule": schedule}
+    if rule == "kolen-pollack":
+        s |= {"decay": 0.3}
     s |= setting
     params = {}
 
@@ -367,7 +407,7 @@ def own_start(rule, kind, schedule, dtype, steps, N=3, seed=0, **setting):
             extra = s.get("aux", 0) if l == 3 else 0
             draw(f"V_{l}", (n_out + extra, n_in) if extra else shape, 9)
             draw(f"c_{l}", inverse_bias[-1:] + inverse_bias[:-1], 9)
-        if rule in ("fa", "sign-symmetry") and l > 1:
+        if rule in ("fa", "sign-symmetry", "kolen-pollack", "weight-mirror") and l > 1:
             draw(f"B_{l}", shape, 9)
         if rule == "dfa" and l < 3:
             draw(f"B_{l}", (n_out, layers[3].out_shape[0]), 4)
@@ -376,15 +416,17 @@ def own_start(rule, kind, schedule, dtype, steps, N=3, seed=0, **setting):
         draw("b_z", (s["aux"],), 9)
     batches = []
     for t in range(1, steps + 1):
-        phase = "forward" if rule in FEEDBACK else "both"
+        trains_noise = {"weight-mirror": "mirror"}.get(rule, "inverse")
+        phase = "forward" if rule in FEEDBACK and rule != "weight-mirror" else "both"
         if schedule == "alternating":
-            phase = "inverse" if t % 2 else "forward"
+            phase = trains_noise if t % 2 else "forward"
         height, width, channels = layers[1].in_shape
         x = torch.rand((N, channels, height, width), dtype=dtype)
         y = F.one_hot(torch.randint(4, (N,)), 4).to(dtype)
         eps = {int(name[2:]) - 1: s["sigma"] * torch.randn(
             N, *channels_first(torch.empty(layers[int(name[2:])].in_shape)).shape, dtype=dtype)
-            for name in params if name.startswith("V_")} if phase in ("both", "inverse") else {}
+            for name in params if name.startswith("B_" if trains_noise == "mirror" else "V_")
+        } if phase in ("both", trains_noise) else {}
         batches.append((x, y, eps, phase))
     params = {name: p.to(dtype) for name, p in params.items()}
     return rule, layers, "cross-entropy", s, params, batches

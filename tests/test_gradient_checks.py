@@ -98,8 +98,40 @@ def check(case, out, method=complex_step):
     for symbol in rules.get(case.rule).symbols:
         assert out[f"d{symbol}"].keys() == case.params[symbol].keys()
         for l, got in out[f"d{symbol}"].items():
-            loss = inverse_loss(case, l, out["h"]) if symbol in "Vc" else forward_loss(case, l, out)
+            if symbol in "Vc":
+                loss = inverse_loss(case, l, out["h"])
+            elif symbol == "B":
+                loss = feedback_weights_loss(case, l, out)
+            else:
+                loss = decaying(case, symbol, l, forward_loss(case, l, out))
             assert_close(got, gradient(loss, case.params, symbol, l, method), METHODS[method])
+
+
+def decaying(case, symbol, l, loss):
+    """A loss of W_l with Kolen-Pollack's λ/2 ‖W_l‖²."""
+    if case.rule != "kolen-pollack" or symbol != "W":
+        return loss
+    return lambda params: loss(params) + case.options["decay"] / 2 * (params["W"][l]**2).sum()
+
+
+def feedback_weights_loss(case, l, out):
+    """λ/2 ‖B_l‖² less the mean of ⟨u, B_l ε_{l-1}⟩ / σ²; Kolen-Pollack's: plus that of
+    ⟨δ_l, B_l h_{l-1}⟩. Neither reads W_l's numbers beside the layer's own result."""
+    m, decay = case.net.map[l], case.options["decay"]
+    if case.rule == "kolen-pollack":
+        below, above = out["h"][l - 1], out["delta"][l]
+    else:
+        below = case.eps[l - 1]
+        u = m.forward(case.params["W"][l], below)
+        above = -(u if l == case.net.L else case.net.act[l].value(u)) / case.options["sigma"]**2
+        above = above / (np.prod(m.out_shape[:2]) if m.kind == "conv" else 1)
+
+    def loss(params):
+        B = params["B"][l]
+        product = (above * m.forward(B, cast(below, params))).sum() / len(case.x)
+        return decay / 2 * (B**2).sum() + product
+
+    return loss
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,5 +1,7 @@
 """Where two rules must agree: one is a special case of the other, or differs by a known amount."""
 
+import copy
+
 import numpy as np
 import pytest
 from checks import (
@@ -19,6 +21,7 @@ from ref import rules
 from ref.network import forward
 from ref.rules import ao_sdtp
 from ref.rules.inverses import g, inverse_gradients, local_deltas
+from ref.training import Trainer
 
 TP_FAMILY = ("tp", "dtp", "sdtp", "ao-sdtp", "hybrid")
 
@@ -191,8 +194,50 @@ def test_hybrid_with_mu_0_is_sdtp_with_half_the_step(net):
 @pytest.mark.parametrize("rule", rules.NAMES)
 def test_without_hidden_layers_every_rule_is_bp(rule):
     """There is only the output layer, which takes dL/dθ_L, and nothing to invert."""
-    case = make_case(dense_net(4, 3), rule)
+    case = make_case(dense_net(4, 3), rule, decay=0)
     assert_close(some(case.step(), "dW", "db"), some(case.having(rule="bp").step(), "dW", "db"))
+
+
+# ---- feedback that learns ------------------------------------------------------------------------
+
+
+def descend(case, setting, steps, phase="both"):
+    """The trainer's parameters after steps of plain gradient descent."""
+    setting = case.options | {"optimizer": "sgd", "lr": 0.1, "mirror_lr": 0.1} | setting
+    params = copy.deepcopy(case.params)
+    trainer = Trainer(case.net, rules.get(case.rule), params, setting, seed=0)
+    for _ in range(steps):
+        trainer.step(case.x, case.y, phase)
+    return params
+
+
+@nets_for("kolen-pollack")
+def test_kolen_pollack_shrinks_the_difference_of_w_and_b(net):
+    """W - B is (1 - ηλ) times what it was, at every step and whatever the data."""
+    case = make_case(net, "kolen-pollack", decay=0.3)
+    params = descend(case, {}, steps=7)
+    for l in case.params["B"]:
+        before = case.params["W"][l] - case.params["B"][l]
+        assert_close(params["W"][l] - params["B"][l], (1 - 0.1 * 0.3)**7 * before)
+
+
+@nets_for("kolen-pollack", "weight-mirror", "fa")
+def test_without_decay_their_deltas_are_feedback_alignments(net):
+    fa = make_case(net, "fa").step()
+    for rule in ("kolen-pollack", "weight-mirror"):
+        out = make_case(net, rule, decay=0).step()
+        assert_same_bits(some(out, "h", "loss", "delta", "dW", "db"),
+                         some(fa, "h", "loss", "delta", "dW", "db"))
+
+
+def test_a_mirror_of_linear_layers_ends_at_w():
+    """Where σ' is 1, B comes to W but for the noise of its average."""
+    net = dense_net(6, 5, 4, hidden="identity")
+    case = make_case(net, "weight-mirror", N=400, decay=1.0, sigma=1.0)
+    params = descend(case, {"mirror_lr": 0.02}, steps=500, phase="mirror")
+    off = np.linalg.norm(params["B"][2] - case.params["W"][2])
+    assert off < 0.05 * np.linalg.norm(case.params["W"][2])
+    assert_same_bits(params["W"], case.params["W"])
 
 
 # ---- between the rules of the family -------------------------------------------------------------

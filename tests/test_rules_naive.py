@@ -11,6 +11,7 @@ import pytest
 from checks import assert_close, assert_same_bits, every_case, make_case, map_leaves, nets_for
 
 from ref import rules
+from ref.rules.rule import prefix
 from ref.seeds import PURPOSES, normal
 from ref.training import Trainer
 
@@ -39,7 +40,7 @@ def test_every_trained_array_has_its_gradient(net, rule, options):
     """Same names and shapes, so that no layer can go without training."""
     case = make_case(net, rule, **options)
     out = case.step()
-    for symbol in ("W", "b", "V", "c"):
+    for symbol in rules.get(rule).symbols:
         shapes = map_leaves(np.shape, case.params.get(symbol, {}))
         assert map_leaves(np.shape, out.get(f"d{symbol}", {})) == shapes
 
@@ -63,7 +64,7 @@ def assert_type(array, dtype):
 
 # ---- the order of a training step, Algorithm 1 ---------------------------------------------------
 
-RATE = {"lr": 0.1, "inverse_lr": 0.03}
+RATE = {"lr": 0.1, "inverse_lr": 0.03, "mirror_lr": 0.05}
 WITH_INVERSES = [name for name in rules.NAMES if ("V" in rules.get(name).symbols)]
 
 
@@ -71,7 +72,7 @@ def train(case, phase="both", order="targets-first"):
     """A copy of the parameters after one training step of plain gradient descent."""
     setting = case.options | RATE | {"optimizer": "sgd", "epsilon_form": "hat", "order": order}
     params = copy.deepcopy(case.params)
-    trainer = Trainer(case.net, rules.get(case.rule), params, setting | {"sigma": 0.1}, seed=0)
+    trainer = Trainer(case.net, rules.get(case.rule), params, setting, seed=0)
     trainer.step(case.x, case.y, phase, case.eps)
     return params
 
@@ -89,8 +90,9 @@ def test_a_step_trains_both_with_the_inverses_of_before(net, rule):
     """Algorithm 1: targets with today's λ; then λ; then θ. Nothing else changes."""
     case = make_case(net, rule)
     out = case.step()
-    expected = descended(case.params, out, ("W", "b"), RATE["lr"])
-    expected = descended(expected, out, ("V", "c"), RATE["inverse_lr"])
+    expected = case.params
+    for group, symbols in rules.get(rule).trains.items():
+        expected = descended(expected, out, symbols, RATE[f"{prefix(group)}lr"])
     assert_close(train(case), expected)
 
 

@@ -235,8 +235,14 @@ OPTIONS = {  # option: (a value that is valid where the rule has it, the rules t
     "--alpha": ("0.1", ["dtp"]), "--first-target": ("hidden", ["dtp"]),
     "--mu": ("0.5", ["hybrid"]), "--aux": ("8", ["ao-sdtp"]),
     "--magnitude": ("uniform", ["sign-symmetry"]),
+    "--decay": ("0.5", ["kolen-pollack", "weight-mirror"]),
+    "--sigma": ("0.1", [*WITH_INVERSES, "weight-mirror"]),
+    "--schedule": ("parallel", [*WITH_INVERSES, "weight-mirror"]),
+    **{option: (value, ["weight-mirror"]) for option, value in {
+        "--mirror-lr": "1e-3", "--mirror-beta1": "0.5", "--mirror-beta2": "0.5",
+        "--mirror-epsilon": "1e-3"}.items()},
     **{option: (value, WITH_INVERSES) for option, value in {
-        "--sigma": "0.1", "--schedule": "parallel", "--inverse": "same",
+        "--inverse": "same",
         "--inverse-loss": "de-noising", "--reduction": "sum", "--order": "targets-first",
         "--output": "probabilities", "--convention": "bartunov2018", "--inverse-lr": "1e-3",
         "--inverse-beta1": "0.5", "--inverse-beta2": "0.5", "--inverse-epsilon": "1e-3",

@@ -24,6 +24,8 @@ NETS = {
 # large steps, so that the second step's numbers show whether the first was taken
 TRAINING = ("--batch-size", "3", "--steps", "2", "--lr", "0.01")
 WITH_INVERSES = ("--inverse-lr", "0.02", "--sigma", "0.2")
+OWN = {"ao-sdtp": ("--aux", "5"), "kolen-pollack": ("--decay", "0.1"),
+       "weight-mirror": ("--mirror-lr", "0.02", "--sigma", "0.2")}
 OTHERS = {
     "dtp_lee2015": ("dtp", "dense", "--convention", "lee2015"),
     "dtp_meulemans2020": ("dtp", "dense", "--convention", "meulemans2020"),
@@ -37,20 +39,20 @@ def library():
     """{name of a file, without .h5: arguments of ref.reference write}."""
     found = {}
     for rule in rules.NAMES:
-        inverses = ("V" in rules.get(rule).symbols)
+        several = len(rules.get(rule).trains) > 1
         for kind in NETS:
-            for schedule in ("parallel", "alternating") if inverses else ("",):
+            for schedule in ("parallel", "alternating") if several else ("",):
                 name = "_".join(filter(None, (rule, kind, schedule)))
-                found[name] = arguments(rule, kind, *(("--schedule", schedule) if inverses else ()))
+                found[name] = arguments(rule, kind, *(("--schedule", schedule) if several else ()))
     return found | {name: arguments(*given) for name, given in OTHERS.items()}
 
 
 def arguments(rule, kind, *more):
     """Arguments of ref.reference write, but for the file."""
     arch, shape = NETS[kind]
-    inverses = WITH_INVERSES if ("V" in rules.get(rule).symbols) else ()
-    aux = ("--aux", "5") if rule == "ao-sdtp" else ()
-    return ["--rule", rule, "--arch", arch, "--in-shape", shape, *TRAINING, *inverses, *aux, *more]
+    inverses = WITH_INVERSES if "V" in rules.get(rule).symbols else ()
+    own = OWN.get(rule, ())
+    return ["--rule", rule, "--arch", arch, "--in-shape", shape, *TRAINING, *inverses, *own, *more]
 
 
 def main():

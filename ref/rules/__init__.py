@@ -5,7 +5,8 @@ To add one: its file here, its name in NAMES.
 
 from importlib import import_module
 
-NAMES = ("bp", "fa", "dfa", "tp", "dtp", "sdtp", "ao-sdtp", "hybrid", "sign-symmetry")
+NAMES = ("bp", "fa", "dfa", "tp", "dtp", "sdtp", "ao-sdtp", "hybrid", "sign-symmetry",
+         "kolen-pollack", "weight-mirror")
 
 
 def get(name):
