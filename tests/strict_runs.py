@@ -96,6 +96,8 @@ TRAINING = {  # name: arguments of ref.train
     "sdtp-dense-inverse": ["sdtp", "--arch", "local", "--inverse", "dense"],
     "ao-sdtp": ["ao-sdtp", "--arch", "local", "--aux", 7],
     "hybrid": ["hybrid", "--schedule", "alternating"],
+    "kolen-pollack": ["kolen-pollack", "--arch", "conv", "--angles"],
+    "weight-mirror": ["weight-mirror", "--arch", "conv", "--schedule", "alternating"],
     "autoencoder": ["dtp", "--arch", "autoencoder"],
 }
 assert {given[0] for given in TRAINING.values()} == set(rules.NAMES)

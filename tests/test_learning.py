@@ -31,9 +31,12 @@ REACHED_AND_LIMIT = {
     "sdtp": (10.2, 15),
     "ao-sdtp": (11.4, 15),
     "hybrid": (7.2, 11),
+    "kolen-pollack": (8.4, 12),
+    "weight-mirror": (7.4, 11),
 }
 RUNS = [(rule, schedule) for rule in rules.NAMES
-        for schedule in (("parallel", "alternating") if rule in WITH_INVERSES else (None,))]
+        for schedule in (("parallel", "alternating") if len(rules.get(rule).trains) > 1
+                         else (None,))]
 
 
 @pytest.fixture

@@ -687,7 +687,9 @@ def test_angle_of_bp_to_bp(train, arguments):
 @pytest.mark.parametrize("rule", [rule for rule in rules.NAMES if rule != "bp"])
 def test_angle_at_the_output(train, rule):
     """0: every rule takes dL/dθ_L there; below it the others differ from BP."""
-    assert train("--rule", rule, "--angles", "--out", "run").status == 0
+    # Kolen-Pollack's dW has the decay of W in it
+    more = ("--decay", "0") if rule == "kolen-pollack" else ()
+    assert train("--rule", rule, "--angles", "--out", "run", *more).status == 0
     below, output = (float(metrics("run")[0][f"angle_{l}"]) for l in (1, 3))
     assert output < 1e-4 and 1 < below < 179
 
@@ -776,14 +778,18 @@ def test_table_5_is_what_a_run_uses(column):
 @pytest.mark.parametrize("rule", rules.NAMES)
 def test_defaults_are_complete(arch, rule):
     """Every rule has all it needs on every network, and nothing that it does not use."""
-    for schedule in ("parallel", "alternating") if rule in WITH_INVERSES else (None,):
+    several = len(rules.get(rule).trains) > 1
+    for schedule in ("parallel", "alternating") if several else (None,):
         setting, source = resolved(arch, rule, schedule)
         assert source
         assert 0 < setting["lr"] < 0.1 and 0 <= setting["beta1"] < 1 and 0 <= setting["beta2"] < 1
         assert ("alpha" in setting) == (rule == "dtp")
         assert ("mu" in setting) == (rule == "hybrid")
         assert ("aux" in setting) == (rule == "ao-sdtp")
-        assert ("sigma" in setting) == ("inverse_lr" in setting) == (rule in WITH_INVERSES)
+        assert ("inverse_lr" in setting) == (rule in WITH_INVERSES)
+        assert ("mirror_lr" in setting) == (rule == "weight-mirror")
+        assert ("sigma" in setting) == several
+        assert ("decay" in setting) == (rule in ("kolen-pollack", "weight-mirror"))
         assert setting.get("schedule") == schedule
 
 

@@ -50,7 +50,8 @@ def test_sgd_has_rates_of_its_own(rule):
     setting, source = resolved("--rule", rule, "--optimizer", "sgd")
     assert setting["lr"] == 0.1 and source.endswith("rates generic for sgd")
     assert setting.get("inverse_lr") in (None, 1e-3)
-    given = ["--lr", "0.5", *(["--inverse-lr", "0.25"] if "inverse_lr" in setting else [])]
+    given = [word for key in setting if key.endswith("lr") and key != "lr"
+             for word in (f"--{key.replace('_', '-')}", "0.25")] + ["--lr", "0.5"]
     setting, source = resolved("--rule", rule, "--optimizer", "sgd", *given)
     assert setting["lr"] == 0.5 and setting.get("inverse_lr") in (None, 0.25)
     assert "sgd" not in source
