@@ -19,10 +19,8 @@ def unit_of(net):
 
 
 def opening(out, config, data):
-    """The first lines: what is trained on what, how, and where the rates come from."""
+    """The first lines: rule, network, optimiser, rates and their source; data and folder."""
     arguments, setting = config["arguments"], config["hyperparameters"]
-    yield (f"{arguments['rule']} on {arguments['arch']}, {data.name}: {len(data.train)} train and "
-           f"{len(data.test)} test examples; results in {out}")
     optimizer = setting.get("optimizer", "adam")
     parts = []
     for key in (key for key in setting if key == "lr" or key.endswith("_lr")):
@@ -37,7 +35,9 @@ def opening(out, config, data):
     parts.append(f"batch size {setting['batch_size']}")
     if setting.get("schedule"):
         parts.append(f"schedule {setting['schedule']}")
-    yield f"optimizer {optimizer}, {', '.join(parts)}"
+    yield (f"{arguments['rule']} on {arguments['arch']}: optimizer {optimizer}, {', '.join(parts)}")
+    yield (f"{data.name}: {len(data.train)} train and {len(data.test)} test examples; "
+           f"results in {out}")
 
 
 def epoch_line(row, show):

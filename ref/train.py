@@ -10,6 +10,7 @@ import argparse
 import datetime
 import os
 import shlex
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -250,7 +251,12 @@ def work():
     # an overflow is reported once, with its layer, by training.check_finite
     warnings.simplefilter("ignore", RuntimeWarning)
     try:
-        return carry_out(resume(args) if args.resume else start(args))
+        try:
+            run = resume(args) if args.resume else start(args)
+        except KeyboardInterrupt as stop:
+            return say("interrupted before training began; give the command again",
+                       128 + getattr(stop, "number", signal.SIGINT))
+        return carry_out(run)
     except MemoryError as error:
         said = f" ({reason(error)})" if str(error) else ""
         raise UserError(
@@ -262,7 +268,7 @@ def work():
 
 
 def main():
-    command.run(work, "interrupted: what was reached so far is in the run's folder")
+    command.run(work)
 
 
 if __name__ == "__main__":

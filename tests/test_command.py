@@ -13,7 +13,9 @@ from ref.common import version
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
 BUFFERED = {key: value for key, value in ENVIRONMENT.items() if key != "PYTHONUNBUFFERED"}
-MODULES = ["ref", "ref.train", "ref.evaluate", "ref.watch", "ref.architectures"]
+MODULES = ["ref", "ref.train", "ref.evaluate", "ref.watch", "ref.architectures",
+           "ref.reference"]
+LONG = "ao-sdtp_local_parallel.h5"  # its table is longer than the buffer of stdout
 needs_full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 
 
@@ -31,7 +33,8 @@ def prints(here):
     """{module: a command line that prints something and ends well}."""
     make(here / "run")
     return {"ref": "", "ref.train": "--help", "ref.evaluate": "--help",
-            "ref.watch": "run --once", "ref.architectures": "--arch mnist-fc"}
+            "ref.watch": "run --once", "ref.architectures": "--arch mnist-fc",
+            "ref.reference": f"verify {ROOT}/tests/reference/{LONG}"}
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -38,10 +38,10 @@ def test_the_first_lines(command, here, tiny, arguments, line):
     rule, arch, *more = arguments
     result = command("ref.train", "--data", tiny, "--rule", rule, "--arch", arch, "--epochs", 1,
                      "--out", "run", *more)
-    first = f"{rule} on {arch}, tiny: 200 train and 100 test examples; results in run"
-    assert result.out.splitlines()[:2] == [first, line]
+    lines = [f"{rule} on {arch}: {line}", "tiny: 200 train and 100 test examples; results in run"]
+    assert result.out.splitlines()[:2] == lines
     again = command("ref.train", "--resume", "run", "--epochs", 2)
-    assert again.out.splitlines()[:2] == [first, line]
+    assert again.out.splitlines()[:2] == lines
 
 
 @pytest.mark.parametrize("rule", rules.NAMES)

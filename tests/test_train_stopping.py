@@ -97,6 +97,25 @@ def test_evaluating_a_run_is_stopped_within_a_batch(data, tmp_path, monkeypatch,
     assert len(calls) == 2
 
 
+@pytest.mark.parametrize("number", STOPPING)
+@pytest.mark.parametrize("again", [False, True], ids=["new", "resumed"])
+def test_stopped_before_training_begins(number, again, data, tmp_path, monkeypatch, capsys):
+    """While the data are opened: one line that promises nothing that is not there."""
+    out = tmp_path / "run"
+    given = options(data, out, "bp", epochs=1)
+    if again:
+        assert call(monkeypatch, *given) == 0
+        given = ["--resume", out, "--epochs", 2]
+    capsys.readouterr()
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "open_data", lambda *args: os.kill(os.getpid(), number))
+        assert call(monkeypatch, *given) == 128 + number
+    assert capsys.readouterr() == (
+        "", "interrupted before training began; give the command again\n")
+    assert out.exists() == again  # and again it is given:
+    assert call(monkeypatch, *given) == 0
+
+
 # ---- as processes --------------------------------------------------------------------------------
 
 

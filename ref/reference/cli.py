@@ -176,11 +176,11 @@ def work(arguments=None):
     args = parser().parse_args(arguments)
     if args.command == "write":
         content = write(args)
-        print(f"wrote {args.out}: {len(content.arrays)} arrays of {args.steps} steps; "
-              f"check it: python -m ref.reference verify {args.out}")
+        command.tell(f"wrote {args.out}: {len(content.arrays)} arrays of {args.steps} steps; "
+                     f"check it: python -m ref.reference verify {args.out}")
         return 0
     result = verify(args)
-    print(as_json(result) if args.json else "\n".join(report(result)))
+    command.tell(as_json(result) if args.json else "\n".join(report(result)))
     return 0 if result.agrees else 1
 
 
