@@ -1,15 +1,15 @@
 """Biologically motivated learning rules in plain array code (Bartunov et al. 2018).
 
-Read in this order: activations, losses, linear/dense, network, rules/bp, rules/fa, rules/dfa,
-then the target-propagation family: rules/inverses, rules/tp, rules/dtp, rules/sdtp, rules/ao_sdtp.
-DESIGN and symbols: NOTES.md.
+The order in which to read it: README.md. Symbols, rooms and where each equation is: NOTES.md.
+From Python: ref.fit, ref.load, ref.Trainer, ref.verify (python.py).
 """
 
 import os
 
-# BLAS gets one thread: the cores are shared out in parallel.py, which this must come before. It
-# reads the variable once, when NumPy is loaded; then the variable is put back, since parallel.py
-# takes the limit from it and child processes inherit it.
+# BLAS gets one thread: the cores are shared out in parallel.py. It reads the variable once, when
+# NumPy is loaded, so this can't wait until work begins; the variable is put back at once, since
+# parallel.py takes the limit from it and child processes inherit it. Where NumPy was there before,
+# ref.fit sets the limit while it trains.
 _given = os.environ.get("OPENBLAS_NUM_THREADS")
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy  # noqa: E402, F401
@@ -19,8 +19,17 @@ if _given is None:
 else:
     os.environ["OPENBLAS_NUM_THREADS"] = _given
 
-from .heap import keep_freed_memory  # noqa: E402
-
-keep_freed_memory()
-
 __version__ = "0.1.0"
+
+PYTHON = ("fit", "load", "Trainer", "verify")  # ref/python.py
+
+
+def __getattr__(name):
+    """ref.fit and its sisters, loaded when first asked for."""
+    from importlib import import_module
+
+    if name in PYTHON:
+        found = {key: getattr(import_module(".python", __name__), key) for key in PYTHON}
+        globals().update(found)
+        return found[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,13 +4,13 @@ import numpy as np
 
 from . import architectures, folder, rules, training
 from .backend import is_device_error, select, to_device
+from .begin import build
 from .common import command
 from .common.command import Parser, UserError
 from .data import open_data
 from .find import find_data, find_recorded
 from .lines import percent, unit_of
 from .network import name_of, zero_parameters
-from .train import build
 
 
 def parser():

@@ -30,11 +30,13 @@ class Run:
     batch         batches of that pass that are done
     tally         what they summed to
     row           what the epoch's finished passes recorded;  rows  those of finished epochs
-    lock          of the folder, held as long as this is
+    out, lock     the folder, or None: nothing is written; and its lock, held as long as this is
+    tell          prints a line; None for silence
     """
 
-    def __init__(self, out, lock, config, data, trainer):
+    def __init__(self, out, lock, config, data, trainer, tell=tell):
         self.out, self.lock, self.config, self.data = out, lock, config, data
+        self.tell = tell
         self.trainer, self.net = trainer, trainer.net
         self.args = argparse.Namespace(**config["arguments"])
         self.setting = config["hyperparameters"]
@@ -55,6 +57,8 @@ class Run:
 
     def save(self):
         """Write a checkpoint. Raises OSError."""
+        if self.out is None:
+            return
         arrays = {f"parameters/{n}": to_host(p) for n, p in
                   flat(self.trainer.params).items()}
         for group, state in self.trainer.state.items():
@@ -129,7 +133,7 @@ class Run:
         batches = self.data.train.epoch(size, self.args.seed, number, skip=self.batch)
         total = -(-len(self.data.train) // size)
         bar = tqdm(batches, desc=f"{label} {phase}", initial=self.batch, total=total, leave=False,
-                   disable=None)
+                   disable=None if self.tell else True)
         for images, labels in bar:
             images = self.augment(images)
             x, y = training.batch_of(self.net, images, labels, self.xp, self.dtype)
@@ -149,8 +153,10 @@ class Run:
 
     def report(self, line):
         """Print a line; where that fails, keep what was reached before saying so."""
+        if self.tell is None:
+            return
         try:
-            tell(line)
+            self.tell(line)
         except OSError as error:
             self.save()
             if isinstance(error, BrokenPipeError):
@@ -184,11 +190,14 @@ class Run:
             self.heed()
         row["seconds"] = round(time.perf_counter() - start, 3)
         self.rows.append(row)
-        folder.write_metrics(self.out, self.rows)
+        if self.out is not None:
+            folder.write_metrics(self.out, self.rows)
         return row
 
     def write_parameters(self):
         """The trained parameters as a file of their own."""
+        if self.out is None:
+            return
         arrays = flat(self.trainer.params)
         folder.write_parameters(self.out, {name: to_host(p) for name, p in arrays.items()})
 

@@ -7,7 +7,6 @@ nobody reads any more (status 141). A second signal ends it at once.
 """
 
 import argparse
-import datetime
 import os
 import shlex
 import signal
@@ -15,11 +14,9 @@ import sys
 import warnings
 from pathlib import Path
 
-import numpy as np
-
-from . import architectures, backend, checkpoint, folder, lines, rules, settings, training
+from . import architectures, backend, checkpoint, folder, lines, rules, training
 from .augmentation import FLIPS
-from .backend import select, to_device
+from .begin import begin, build, new_trainer
 from .common import command, version
 from .common.command import (
     NOBODY_READS,
@@ -35,9 +32,7 @@ from .common.command import (
 from .common.command import one_line as reason
 from .data import DataFormatError, open_data
 from .find import find_data, find_recorded
-from .machine import versions
-from .network import initial_parameters
-from .options import add_setting_arguments, names, positive, whole
+from .options import add_setting_arguments, positive, whole
 from .run import DEFAULT_EPOCHS, Run
 
 MODULE = "ref.train"
@@ -86,66 +81,18 @@ def parser():
     return p
 
 
-def build(arch, rule_name, setting, data):
-    """The network called or described by `arch`, extended by the rule, for an opened data set.
-
-    Raises ArchitectureError, or UsageError where its outputs are not the data's classes.
-    """
-    net = architectures.build(arch, data.in_shape, setting.get("output", "probabilities"))
-    outputs = net.shape(net.L)
-    if architectures.is_autoencoder(net) and setting.get("output") == "logits":
-        raise UsageError(f"--output logits: {arch} has no classes")
-    if not architectures.is_autoencoder(net) and outputs != (len(data.classes),):
-        raise UsageError(
-            f"--arch {arch} has {outputs[0]} outputs, "
-            f"but {data.path} has {len(data.classes)} classes"
-        )
-    return rules.get(rule_name).build(net, setting)
-
-
-def given_in(args):
-    """{name: value or None} of what the command line says about the setting."""
-    return {key: getattr(args, key) for key in (*names(), "batch_size")}
-
-
-def resolve(args):
-    """(setting, source) of a parsed command line. Raises UsageError."""
-    return settings.resolve(args.rule, args.arch, **given_in(args))
-
-
 def start(args):
     """Open the data, build the network, make the folder: a run at its beginning."""
-    if args.rule is None:
-        raise UsageError(f"--rule is missing; there are {', '.join(rules.NAMES)}")
-    if args.device_noise and not rules.get(args.rule).noise:
-        raise UsageError(f"--device-noise: the rule {args.rule} has no noise")
-    if args.device_noise and args.backend == "numpy":
-        raise UsageError("--device-noise: only with --backend cupy, numpy has no device")
-    select(args.backend)
-    args.data = args.data or "digits"
-    setting, source = resolve(args)
-    settings.check_used(setting, given_in(args))
     folder.check_free(args.out)
-    data = open_data(find_data(args.data), args.validation)
-    trainer = new_trainer(args, setting, build(args.arch, args.rule, setting, data))
-    crop, flip = augmentation(args, data)
-    out, lock = folder.create(args.out, name_of(args, setting))
-    config = {
-        "command": command.command_line(MODULE),
-        "arguments": vars(args),
-        "hyperparameters": setting,
-        "hyperparameters_from": source,
-        "augmentation": {"crop_padding": crop, "flip": flip},
-        "data": {"path": data.path, "name": data.name, "digest": data.digest},
-        "versions": versions(args.backend),
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
+    new = begin(args)
+    out, lock = folder.create(args.out, name_of(args, new.setting))
+    config = new.config(command.command_line(MODULE))
     try:
         folder.write_config(out, config)
     except OSError as error:
         raise folder.FolderError(f"--out {out}: can't write here ({error.strerror})") from None
-    tell(*lines.opening(out, config, data))
-    return Run(out, lock, config, data, trainer)
+    tell(*lines.opening(out, config, new.data))
+    return Run(out, lock, config, new.data, new.trainer)
 
 
 def name_of(args, setting):
@@ -156,14 +103,6 @@ def name_of(args, setting):
     while len(os.fsencode(data)) > 100:  # with the rest, it must fit a folder's name
         data = data[:-1]
     return f"{arch}_{args.rule}{schedule}_{data}_seed{args.seed}"
-
-
-def new_trainer(args, setting, net):
-    """A trainer at its first step, its arrays on the backend's device."""
-    initial = initial_parameters(net, training.initial_stream(args.seed), np.dtype(args.dtype))
-    params = to_device(initial, select(args.backend))
-    device_noise = getattr(args, "device_noise", False)  # runs before it was there have no such key
-    return training.Trainer(net, rules.get(args.rule), params, setting, args.seed, device_noise)
 
 
 def resume(args):
@@ -207,13 +146,6 @@ def resume(args):
         tell(f"{out}: all {run.epoch - 1} epochs are done; --epochs can be raised" if done else
              f"{out}: going on in epoch {run.epoch}, after {run.trainer.t} steps")
     return run
-
-
-def augmentation(args, data):
-    """(padding of the random crops, flip): as given, or the default for the data set."""
-    crop, flip = (4, "horizontal") if data.name == "cifar10" else (0, "none")
-    return (crop if args.crop_padding is None else args.crop_padding,
-            flip if args.flip is None else args.flip)
 
 
 def carry_out(run):

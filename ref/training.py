@@ -9,6 +9,7 @@ import numpy as np
 from . import optim
 from .architectures import is_autoencoder
 from .backend import device_normal, get_xp, to_host
+from .heap import keep_freed_memory
 from .network import flat, forward, glorot
 from .parallel import later
 from .rules.bp import RULE as BP
@@ -38,6 +39,7 @@ class Trainer:
     """
 
     def __init__(self, net, rule, params, setting, seed, device_noise=False):
+        keep_freed_memory()
         self.net, self.rule, self.params, self.setting, self.seed = net, rule, params, setting, seed
         self.device_noise = device_noise
         self.options = rule.options_of_step(setting)
@@ -133,7 +135,10 @@ def phase_of_step(rule, schedule, t):
 
 
 def to_input(images, xp, dtype):
-    """uint8 images -> activities h_0 in [0, 1] of the given dtype, on xp's device."""
+    """Activities h_0 of the given dtype, on xp's device: uint8 images in [0, 1], floats as they
+    are."""
+    if images.dtype.kind == "f":
+        return xp.asarray(images, dtype=dtype)
     return xp.divide(xp.asarray(images), 255, dtype=dtype)
 
 

@@ -5,7 +5,7 @@ import json
 import shlex
 import sys
 
-from ref import plots, train
+from ref import machine, plots
 from ref.common import files
 
 
@@ -39,7 +39,7 @@ def read_csv(path):
 def write_about(path, module, **facts):
     """The command, this code, the machine and what the caller adds, as JSON."""
     about = {"command": shlex.join(["python", "-m", module, *sys.argv[1:]]),
-             "versions": train.versions("numpy"), **facts}
+             "versions": machine.versions("numpy"), **facts}
     write(path, lambda part: part.write_text(json.dumps(about, indent=2) + "\n"))
 
 

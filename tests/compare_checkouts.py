@@ -19,11 +19,10 @@ import numpy as np
 
 def rules_of(checkout):
     """(rule, schedule or None) of every way to train."""
-    code = ("from ref import rules, train\n"
+    code = ("from ref import rules, settings\n"
             "for rule in rules.NAMES:\n"
-            "    args = train.parser().parse_args(['--rule', rule])\n"
-            "    schedules = ('parallel', 'alternating') if 'schedule' in train.resolve(args)[0] "
-            "else ('',)\n"
+            "    schedules = ('parallel', 'alternating') if 'schedule' in "
+            "settings.resolve(rule, 'mnist-fc')[0] else ('',)\n"
             "    for schedule in schedules: print(rule, schedule)\n")
     out = subprocess.run([sys.executable, "-c", code], cwd=checkout, text=True, check=True,
                          capture_output=True, env={**os.environ, "PYTHONPATH": str(checkout)})

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ref import hyperparameters, train
+from ref import begin, hyperparameters, train
 from runs import jobs, search
 
 NAME = "search_dense-8-softmax-10_sdtp-parallel_tiny"
@@ -98,7 +98,7 @@ def test_the_best_go_on(run, here):
     best = min(configs, key=lambda row: (float(row["error"]), int(row["config"])))
     words = shlex.split(result.out.splitlines()[-2])
     assert words[:3] == ["python", "-m", "ref.train"] and "--validation" not in words
-    setting, _ = train.resolve(train.parser().parse_args(words[3:]))
+    setting, _ = begin.resolve(train.parser().parse_args(words[3:]))
     entry = "".join(result.out.splitlines()[-7:-2])
     found = eval("{" + entry + "}", {"_adam": hyperparameters._adam,
                                      "_inverse": hyperparameters._inverse})

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from conftest import noise_images
 
+import ref.begin
 import ref.train
 from ref import architectures, conventions, find, hyperparameters, rules, settings, training
 
@@ -759,7 +760,7 @@ def test_table_5_is_the_papers():
 def resolved(arch, rule, schedule, *more):
     arguments = ["--arch", arch, "--rule", rule, *more]
     arguments += ["--schedule", schedule] if schedule else []
-    return ref.train.resolve(ref.train.parser().parse_args(arguments))
+    return ref.begin.resolve(ref.train.parser().parse_args(arguments))
 
 
 @pytest.mark.parametrize("column", hyperparameters.TABLE_5, ids=lambda c: "-".join(filter(None, c)))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import ref.begin
 import ref.train
 from ref import rules
 
@@ -14,7 +15,7 @@ SGD = {"bp": (17.4, 30), "fa": (30.8, 45), "dfa": (27.4, 42), "sign-symmetry": (
 
 
 def resolved(*arguments):
-    return ref.train.resolve(ref.train.parser().parse_args(list(arguments)))
+    return ref.begin.resolve(ref.train.parser().parse_args(list(arguments)))
 
 
 @pytest.mark.parametrize(("arguments", "line"), [

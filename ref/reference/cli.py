@@ -13,11 +13,13 @@ import re
 
 import numpy as np
 
-from .. import architectures, options, rules, train, training
+from .. import architectures, options, rules, training
 from ..backend import select, to_device, to_host
+from ..begin import build
 from ..common import command
 from ..common.command import Parser, UsageError, count, new_file, seed
 from ..data import open_data
+from ..find import find_data
 from ..network import flat, initial_parameters
 from ..seeds import stream
 from .file import Content, FileError, resolve, save
@@ -124,10 +126,10 @@ def write(args):
 def inputs(args, setting, xp, dtype):
     """(the network extended by the rule, batches (x, y)): of --data, or random ones."""
     if args.data is not None:
-        data = open_data(train.find_data(args.data))
+        data = open_data(find_data(args.data))
         if args.in_shape not in (None, data.in_shape):
             raise UsageError("--in-shape: leave it out, --data has its own")
-        net = train.build(args.arch, args.rule, setting, data)
+        net = build(args.arch, args.rule, setting, data)
         found = without_end(data, args)
     else:
         if args.in_shape is None and args.arch not in architectures.NAMED:

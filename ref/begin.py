@@ -1,0 +1,133 @@
+"""A run at its beginning, from keywords or a parsed command line: setting, data, network, trainer.
+
+No folder is made here and nothing is printed; ref.train and ref.fit do that.
+"""
+
+import argparse
+import datetime
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import architectures, rules, settings, training
+from .augmentation import FLIPS
+from .backend import select, to_device
+from .common.command import UsageError
+from .data import open_data
+from .find import find_data
+from .machine import versions
+from .network import initial_parameters
+from .options import names
+from .rules.rule import Option
+
+# What can be said about a run beside its setting; the command line's defaults and Python's.
+DEFAULTS = {
+    "arch": "mnist-fc", "data": None, "epochs": None, "batch_size": None, "seed": 0,
+    "dtype": "float32", "backend": "numpy", "device_noise": False, "validation": 0,
+    "angles": False, "crop_padding": None, "flip": None, "out": None, "checkpoint_every": 1,
+    "checkpoint_minutes": 10, "resume": None, "allow_changed_data": False,
+}
+# What these may be, for Python; on the command line argparse holds them to the same.
+LIMITS = (
+    Option("epochs", "", low=1, whole=True), Option("seed", "", high=2**128 - 1, whole=True),
+    Option("validation", "", whole=True), Option("crop_padding", "", whole=True),
+    Option("checkpoint_every", "", low=1, whole=True), Option("checkpoint_minutes", "", above=True),
+    Option("dtype", "", choices=("float32", "float64")), Option("flip", "", choices=FLIPS),
+    Option("backend", "", choices=("numpy", "cupy")),
+)
+
+
+@dataclass
+class Beginning:
+    """Everything that a new run begins with.
+
+    arguments  argparse.Namespace, as the command line gives it
+    setting    resolved (settings.py), and the name of the table that it starts from
+    """
+
+    arguments: argparse.Namespace
+    setting: dict
+    source: str
+    data: object
+    trainer: training.Trainer
+
+    def config(self, command):
+        """What config.json says: everything resolved."""
+        args, data = self.arguments, self.data
+        crop, flip = augmentation(args, data)
+        return {
+            "command": command,
+            "arguments": vars(args),
+            "hyperparameters": self.setting,
+            "hyperparameters_from": self.source,
+            "augmentation": {"crop_padding": crop, "flip": flip},
+            "data": {"path": data.path, "name": data.name, "digest": data.digest,
+                     "in_shape": list(map(int, data.in_shape)), "classes": data.classes},
+            "versions": versions(args.backend),
+            "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+
+
+def begin(args, data=None):
+    """The Beginning of a run.
+
+    args  argparse.Namespace with the names of DEFAULTS, `rule` and the options of a setting
+    data  a data.Data; by default args.data is opened
+    Raises UserError: UsageError, DataFormatError, ArchitectureError.
+    """
+    if args.rule is None:
+        raise UsageError(f"--rule is missing; there are {', '.join(rules.NAMES)}")
+    setting, source = resolve(args)
+    settings.check_used(setting, given_in(args))
+    if args.device_noise and not rules.get(args.rule).noise:
+        raise UsageError(f"--device-noise: the rule {args.rule} has no noise")
+    if args.device_noise and args.backend == "numpy":
+        raise UsageError("--device-noise: only with --backend cupy, numpy has no device")
+    select(args.backend)
+    if data is None:
+        args.data = args.data or "digits"
+        data = open_data(find_data(args.data), args.validation)
+    net = build(args.arch, args.rule, setting, data)
+    return Beginning(args, setting, source, data, new_trainer(args, setting, net))
+
+
+def given_in(args):
+    """{name: value or None} of what is said about the setting."""
+    return {key: getattr(args, key) for key in (*names(), "batch_size")}
+
+
+def resolve(args):
+    """(setting, source) of a parsed command line. Raises UsageError."""
+    return settings.resolve(args.rule, args.arch, **given_in(args))
+
+
+def build(arch, rule_name, setting, data):
+    """The network called or described by `arch`, extended by the rule, for an opened data set.
+
+    Raises ArchitectureError, or UsageError where its outputs are not the data's classes.
+    """
+    net = architectures.build(arch, data.in_shape, setting.get("output", "probabilities"))
+    outputs = net.shape(net.L)
+    if architectures.is_autoencoder(net) and setting.get("output") == "logits":
+        raise UsageError(f"--output logits: {arch} has no classes")
+    if not architectures.is_autoencoder(net) and outputs != (len(data.classes),):
+        raise UsageError(
+            f"--arch {arch} has {outputs[0]} outputs, "
+            f"but {data.path or 'the data'} has {len(data.classes)} classes"
+        )
+    return rules.get(rule_name).build(net, setting)
+
+
+def new_trainer(args, setting, net):
+    """A trainer at its first step, its arrays on the backend's device."""
+    initial = initial_parameters(net, training.initial_stream(args.seed), np.dtype(args.dtype))
+    params = to_device(initial, select(args.backend))
+    device_noise = getattr(args, "device_noise", False)  # runs before it was there have no such key
+    return training.Trainer(net, rules.get(args.rule), params, setting, args.seed, device_noise)
+
+
+def augmentation(args, data):
+    """(padding of the random crops, flip): as given, or the default for the data set."""
+    crop, flip = (4, "horizontal") if data.name == "cifar10" else (0, "none")
+    return (crop if args.crop_padding is None else args.crop_padding,
+            flip if args.flip is None else args.flip)
