@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -167,6 +168,18 @@ def current_umask():
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_device_or_a_pipe_is_never_replaced(here, command):
+    """Root could otherwise rename a file over /dev/null."""
+    os.mkfifo("pipe")
+    with pytest.raises(UserError, match="pipe: not a file"):
+        files.write("pipe", lambda path: path.write_text("x"))
+    result = command("ref.reference.cli", "write", "pipe", "--rule", "bp", "--arch", "softmax 4",
+                     "--in-shape", "4x4x1")
+    assert result.status == 2 and "pipe is there and holds something else" in result.err
+    assert stat.S_ISFIFO(os.stat("pipe").st_mode) and os.listdir() == ["pipe"]
 
 
 @pytest.mark.parametrize("error", [OSError(28, "full"), KeyboardInterrupt(), ValueError()])

@@ -38,9 +38,12 @@ def write(path, fill, n_bytes=0, before_rename=lambda: None):
     """Write a file as a whole or not at all: fill(temporary path), flush to the disk, rename.
 
     n_bytes  room to reserve first: HDF5 crashes the process where the disk fills up under it
-    Raises OSError where it can't be written; what was there is then untouched.
+    Raises OSError where it can't be written; what was there is then untouched. UserError where a
+    device, pipe or folder is in its place: a rename would put a file where /dev/null was.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: not a file (a folder, device or pipe): name a file to write")
     temporary = temporary_name(path)
     try:
         if n_bytes:
