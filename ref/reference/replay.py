@@ -10,6 +10,7 @@ from ..backend import to_device, to_host
 from ..network import flat, name_of
 from ..training import Trainer
 from . import quantities
+from .allowance import moved
 
 
 def missing(content):
@@ -17,11 +18,12 @@ def missing(content):
     return [q.name for q in content.quantities if q.is_input and q.name not in content.arrays]
 
 
-def replay(content, dtype=np.float64, setting=(), noise=1, xp=np):
+def replay(content, dtype=np.float64, setting=(), noise=1, xp=np, allowances=None):
     """{name: NumPy array} of every quantity, computed by the steps that training takes.
 
     Starts from the file's own initial parameters; each further step from our own parameters.
-    setting  options to change;  noise  a factor for it;  xp  the module to compute with
+    setting     options to change;  noise  a factor for it;  xp  the module to compute with
+    allowances  Allowances to fill on the way; of a replay in float64
     """
     arrays = {q.name: content.arrays[q.name].astype(dtype)
               for q in content.quantities if q.is_input}
@@ -36,6 +38,7 @@ def replay(content, dtype=np.float64, setting=(), noise=1, xp=np):
                 for l, shape in net.shapes_of(symbol).items()}
     params = to_device(quantities.by_layer(net, initial), xp)
     trainer = Trainer(net, holding_at_zero(rule, content.without), params, setting, seed=0)
+    inquiry = Inquiry(trainer, allowances) if allowances else None
     ours = dict(arrays)
     with np.errstate(all="ignore"):  # what overflows here is reported as a difference
         for t, phase in content.phases.items():
@@ -45,9 +48,65 @@ def replay(content, dtype=np.float64, setting=(), noise=1, xp=np):
             eps = {l: dtype(noise) * e for l, e in eps.items()}
             drawn = {symbol: {l: xp.asarray(arrays[f"step_{t}/{name_of(symbol, l)}"])
                               for l in net.maps_of(symbol)} for symbol in anew}
-            out = trainer.step(x, y, phase, to_device(eps, xp), drawn)
-            ours |= outputs(t, out, params)
+            eps = to_device(eps, xp)
+            for part in parts(trainer.rule, setting, phase):
+                samples = inquiry.samples(x, y, part, eps, drawn) if inquiry else None
+                ours |= outputs(t, trainer.step(x, y, part, eps, drawn), params)
+                if inquiry:
+                    inquiry.learn(t, part, ours, samples)
     return ours
+
+
+def parts(rule, setting, phase):
+    """The phases that a step takes one after another: each reads what the one before trained."""
+    one_by_one = phase == "both" and setting.get("order") == "inverse-first"
+    return tuple(rule.trains) if one_by_one else (phase,)
+
+
+class Inquiry:
+    """Asks, before each part of a step, what rounding would do to it (allowance.py)."""
+
+    def __init__(self, trainer, allowances):
+        self.trainer, self.allowances = trainer, allowances
+        self.rng = np.random.default_rng(0)  # the same file gets the same verdict
+        self.of_parameter = {}  # {"W_1": allowance}, of those that were trained
+
+    def samples(self, x, y, part, eps, drawn):
+        """(what the rule gives in float32, with parameters off by their allowance or None)."""
+        params = self.trainer.params | drawn
+        single = self._step(_mapped(params, lambda name, a: a.astype(np.float32)),
+                            *(_single(a) for a in (x, y)), part, _single(eps))
+        if not self.of_parameter:
+            return single, None
+        off = _mapped(params, lambda name, a: moved(a, self.of_parameter[name], self.rng)
+                      if name in self.of_parameter else a)
+        return single, self._step(off, x, y, part, eps)
+
+    def _step(self, params, x, y, part, eps):
+        rule, net, options = self.trainer.rule, self.trainer.net, self.trainer.options
+        return rule.step(net, params, x, y, eps=eps, phase=part, **options)
+
+    def learn(self, t, part, ours, samples):
+        """Hand on what was found about step t, whose part gave `ours`."""
+        single, carried = (named(t, out) if out else None for out in samples)
+        self.allowances.learn(single, ours, carried)
+        for group, trained in self.trainer.trained.items():
+            for name in trained if part in ("both", group) else ():
+                q = self.allowances.by_name.get(f"step_{t}/after/{name}")
+                if q:  # a bias that the network does not have is in no file
+                    self.of_parameter[name] = self.allowances.allowed(q, ours)[0]
+
+
+def _mapped(groups, change):
+    """{"W": {1: change("W_1", array)}, ...}"""
+    return {symbol: {l: change(name_of(symbol, l), a) for l, a in layers.items()}
+            for symbol, layers in groups.items()}
+
+
+def _single(arrays):
+    if isinstance(arrays, dict):
+        return {l: a.astype(np.float32) for l, a in arrays.items()}
+    return arrays.astype(np.float32)
 
 
 def holding_at_zero(rule, biases):
@@ -69,10 +128,14 @@ def holding_at_zero(rule, biases):
 
 def outputs(t, out, params):
     """{name: a copy of the array} of what a step computed and of the parameters after it."""
-    after = flat(params)
+    found = named(t, out) | {f"step_{t}/after/{name}": array
+                             for name, array in flat(params).items()}
+    return {name: np.array(to_host(array)) for name, array in found.items()}
+
+
+def named(t, out):
+    """{name in a file: array} of what a rule's step computed."""
     nested = {key: value for key, value in out.items() if isinstance(value, dict)}
     single = {key: value for key, value in out.items() if not isinstance(value, dict)}
-    found = {f"step_{t}/{name}": array
-             for name, array in (flat(nested) | single).items()}
-    found |= {f"step_{t}/after/{name}": array for name, array in after.items()}
-    return {name: np.array(to_host(array)) for name, array in found.items()}
+    return {f"step_{t}/{name}": array
+            for name, array in (flat(nested) | single).items()}

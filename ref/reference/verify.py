@@ -3,15 +3,10 @@
     by_replay(path, theirs)          with everything recomputed from the file's own start
     by_file(path, theirs, ...)       with another file
 
-An array agrees if its largest absolute error is at most
-
-    rtol · max(largest entry of ours, atol_scale) + rounding
-
-For parameters after a step it is the largest change since the beginning that counts, not the
-largest entry, so that a layer that never trains can't pass. In float64, `rounding` is zero but
-for the last bit of a stored parameter. For a float32 file it is measured: we replay in float32
-too, and allow ten times the error that we make ourselves. (Differences of nearly equal numbers,
-such as h - ĥ, and Adam's division by √v lose far more than float32's 6e-8.)
+An array agrees if every entry lies within its allowance of ours (allowance.py), and if a change
+(of a parameter, of a target from its activity) is not larger or smaller as a whole by more than
+LEAN of what its entries' allowances let it be: rounding has no favourite direction, a wrong
+learning rate has.
 """
 
 from dataclasses import dataclass
@@ -19,13 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import quantities
+from .allowance import RTOL, Allowances, base, largest
 from .file import FileError
 from .noise import unlike_sigma
 from .replay import missing, replay
 from .slips import Evidence, diagnose
 
-RTOL = {4: 1e-4, 8: 1e-9}  # by the size in bytes of the file's numbers
-ROUNDING = 10  # times our own error in float32
+LEAN = 0.5
 ADAM = [f"{group}{key}" for group in ("", "inverse_") for key in ("beta1", "beta2", "epsilon")]
 ADAM.append("epsilon_form")  # what plain gradient descent does without
 DIAGNOSED = 9  # roots that are looked into
@@ -50,28 +45,8 @@ class Row:
         return "ok" if self.agrees else "follows" if self.follows else "DIFFERS"
 
 
-class Measure:
-    """How far two arrays of one quantity may lie apart."""
-
-    def __init__(self, rtol, atol_scale, dtype, single=None):
-        self.rtol, self.atol_scale, self.dtype = rtol, atol_scale, dtype
-        self.single = single  # our own replay in float32, or None
-
-    def allowed(self, q, ours):
-        """(largest absolute error that still agrees, the unit of relative errors)."""
-        values = ours[q.name]
-        scale = largest(values)
-        rounding = 0.0
-        stem, l = q.stem
-        if stem.startswith("after/"):
-            start = ours.get(f"init/{q.name.rpartition('/')[2]}")
-            rounding = 2 * np.finfo(self.dtype).eps * scale
-            if start is not None:
-                scale = largest(values - start)
-        if self.single is not None:
-            rounding += ROUNDING * largest(self.single[q.name] - values)
-        limit = self.rtol * max(scale, self.atol_scale) + rounding
-        return limit, scale or largest(values) or self.atol_scale
+class Measure(Allowances):
+    """Whether two arrays of one quantity agree."""
 
     def row(self, q, theirs, ours):
         """The Row of one quantity."""
@@ -79,26 +54,50 @@ class Measure:
         a, b = theirs[q.name].astype(np.float64), ours[q.name]
         if not b.size:  # no auxiliary units
             return Row(q, 0.0, 0.0, True)
-        with np.errstate(invalid="ignore"):
-            difference = np.abs(a - b)
-        if not np.isfinite(b).all():
-            difference = np.full(np.shape(b), np.inf)
-        worst = np.unravel_index(np.argmax(difference), difference.shape)
-        error = float(difference[worst])
-        agrees = error <= limit
-        if error:
-            relative = error / unit if unit else np.inf
-        else:
-            relative = 0.0
-        return Row(q, relative, limit / unit if unit else 0.0, agrees,
-                   wrong=int((difference > limit).sum()), worst=tuple(int(k) for k in worst),
+        limit = np.broadcast_to(limit, b.shape)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            error = a - b
+            if not isinstance(start := base(q, ours), float) and _name_of_base(q) in theirs:
+                # of their own displacement: an h that agrees is not held to what ĥ - h is held to
+                error = error - (theirs[_name_of_base(q)] - start)
+            difference = np.abs(error)
+            if not np.isfinite(b).all():
+                difference = np.full(b.shape, np.inf)
+            wrong = ~(difference <= limit)
+            off = np.where(difference == 0, 0.0, difference / limit)
+            lean = self.lean(q, error, limit, ours)
+        worst = np.unravel_index(np.argmax(off), off.shape)
+        return Row(q, _relative(difference[worst], unit), _relative(limit[worst], unit),
+                   not wrong.any() and abs(lean) <= LEAN,
+                   wrong=int(wrong.sum()), worst=tuple(int(k) for k in worst),
                    theirs=float(a[worst]), ours=float(b[worst]))
 
+    def lean(self, q, error, limit, ours):
+        """How far a change is too large as a whole: 1 where every entry is by its allowance.
 
-def largest(array):
-    """The largest absolute value; 0 of nothing, infinite where an entry is NaN."""
-    value = float(np.abs(array).max(initial=0.0))
-    return value if value == value else np.inf
+        The mean of error/allowance along the change, weighted by change/allowance. 0 for what is
+        no change.
+        """
+        if q.stem[0] == "h_hat":
+            start = base(q, ours)
+        elif q.stem[0].startswith("after/"):
+            start = ours.get(f"init/{q.name.rpartition('/')[2]}", ours[q.name])
+        else:
+            return 0.0
+        change = ours[q.name] - start
+        known = limit > 0
+        weight = np.where(known, change / np.where(known, limit, 1.0), 0.0)
+        along = np.where(known, error / np.where(known, limit, 1.0), 0.0)
+        total = float(np.abs(weight).sum())
+        return float((weight * along).sum()) / total if total else 0.0
+
+
+def _name_of_base(q):
+    return f"step_{q.step}/h_{q.stem[1]}"
+
+
+def _relative(value, unit):
+    return float(value / unit) if unit else float(np.inf if value else 0.0)
 
 
 def compare(order, theirs, ours, measure, given=()):
@@ -165,10 +164,9 @@ def by_replay(path, theirs, rtol=None, atol_scale=0.0):
     if absent:
         shown = ", ".join(absent[:12]) + (f" and {len(absent) - 12} more" if absent[12:] else "")
         raise FileError(f"{path}: a replay needs {shown}, which the file does not hold")
-    single = replay(theirs, np.float32) if theirs.dtype.itemsize == 4 else None
-    measure = Measure(rtol or RTOL[theirs.dtype.itemsize], atol_scale, theirs.dtype, single)
+    measure = Measure(rtol or RTOL[theirs.dtype.itemsize], atol_scale, theirs.dtype, theirs)
     given = {q.name for q in theirs.quantities if q.is_input}
-    ours = replay(theirs)
+    ours = replay(theirs, allowances=measure)
     notes = []
     silent = [f"{key} {value}" for key, value in sorted(theirs.setting.items())
               if key not in theirs.given
@@ -187,12 +185,14 @@ def by_file(path, theirs, against, reference, rtol=None, atol_scale=0.0):
                             "they can't be compared")
     size = min(theirs.dtype.itemsize, reference.dtype.itemsize)
     dtype = np.dtype(f"f{size}")
-    measure = Measure(rtol or RTOL[size], atol_scale, dtype)
+    measure = Measure(rtol or RTOL[size], atol_scale, dtype, reference)
     for name in theirs.arrays.keys() & reference.arrays.keys():
         a, b = theirs.arrays[name].shape, reference.arrays[name].shape
         if a != b:
             raise FileError(f"{path}: {name} is {a}, but {b} in {against}")
     ours = {name: array.astype(np.float64) for name, array in reference.arrays.items()}
+    if not missing(reference):  # what rounding does to it shows in a replay
+        replay(reference, allowances=measure)
     changed = {key: (theirs.setting.get(key), value) for key, value in reference.setting.items()
                if theirs.setting.get(key) != value}
     notes = [f"config differs: {key} is {a}, but {b} in {against}"

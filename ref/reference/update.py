@@ -1,0 +1,56 @@
+"""What an optimiser's step does to gradients that are a little off (ref/optim.py has the steps).
+
+Plain gradient descent multiplies an error of the gradient by its rate. Adam's change is
+
+    u = lr_t m / (√v + ε_t),   m = Σ_k (1 - β1) β1^(t-k) g_k,   v = Σ_k (1 - β2) β2^(t-k) g_k²
+
+Where g is large beside ε, u hardly depends on it at the first step (its sign, times lr); where g
+is nearly zero, any error decides u. No derivative tells both: u is computed again with g_k + a_k
+and with g_k - a_k, for each step k in turn.
+"""
+
+from math import sqrt
+
+import numpy as np
+
+from ..rules.rule import prefix
+
+
+def spread(setting, group, gradients, allowances):
+    """How far the change of a parameter may be off: an array like a gradient.
+
+    gradients   [g_1, ..., g_t] of the steps that trained it;  allowances  of their entries
+    """
+    before = prefix(group)
+    if setting["optimizer"] == "sgd":
+        return setting[before + "lr"] * allowances[-1] + np.zeros_like(gradients[-1])
+    s = {key: setting[before + key] for key in ("lr", "beta1", "beta2", "epsilon")}
+    return of_adam(s, setting["epsilon_form"], gradients, allowances)
+
+
+def of_adam(s, form, gradients, allowances):
+    """Σ_k of the larger change of u that g_k ± a_k makes."""
+    t = len(gradients)
+    beta1, beta2 = s["beta1"], s["beta2"]
+    first = [(1 - beta1) * beta1 ** (t - k) for k in range(1, t + 1)]
+    second = [(1 - beta2) * beta2 ** (t - k) for k in range(1, t + 1)]
+    m = sum(w * g for w, g in zip(first, gradients, strict=True))
+    v = sum(w * (g * g) for w, g in zip(second, gradients, strict=True))
+    root = sqrt(1 - beta2**t)
+    lr_t = s["lr"] * root / (1 - beta1**t)
+    epsilon_t = s["epsilon"] * (root if form == "kingma" else 1.0)
+
+    def change(m, v):
+        size = np.sqrt(np.maximum(v, 0.0))
+        size += epsilon_t
+        return np.where(size > 0, m / np.where(size > 0, size, 1.0), 0.0)  # 0/0 is no change
+
+    u, total = change(m, v), np.zeros_like(m)
+    for w1, w2, g, a in zip(first, second, gradients, allowances, strict=True):
+        worst = np.zeros_like(m)
+        for sign in (1, -1):
+            off = sign * a
+            moved = change(m + w1 * off, v + w2 * (2 * g + off) * off)
+            np.maximum(worst, np.abs(moved - u), out=worst)
+        total += worst
+    return lr_t * total
