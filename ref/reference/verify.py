@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import quantities
-from .allowance import RTOL, Allowances, base, largest
+from .allowance import RTOL, Allowances, base
 from .file import FileError
 from .noise import unlike_sigma
 from .replay import missing, replay
