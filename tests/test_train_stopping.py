@@ -15,6 +15,7 @@ import pytest
 from test_checkpoint import call, options, result
 
 import data_prep.digits
+from ref import begin as beginning
 from ref import checkpoint, evaluate, run, train, training
 from ref.common.command import STOPPING
 
@@ -108,7 +109,8 @@ def test_stopped_before_training_begins(number, again, data, tmp_path, monkeypat
         given = ["--resume", out, "--epochs", 2]
     capsys.readouterr()
     with monkeypatch.context() as patched:
-        patched.setattr(train, "open_data", lambda *args: os.kill(os.getpid(), number))
+        for module in (train, beginning):  # a run that is resumed, and a new one
+            patched.setattr(module, "open_data", lambda *args: os.kill(os.getpid(), number))
         assert call(monkeypatch, *given) == 128 + number
     assert capsys.readouterr() == (
         "", "interrupted before training began; give the command again\n")
