@@ -156,16 +156,16 @@ def page(out):
     text += list(pictures(out, names, "test error by auxiliary units")) or ["Missing.", ""]
     text += ["## Figure 5: hyperparameter searches", ""]
     text += list(pictures(out, ["figure5"], "histograms of accuracies"))
+    header = ["search", "whose", "ranges", "configurations", "diverged", "epochs", "selected on",
+              "best error", "test error there", "setting"]
     rows = list(searches(out))
-    text += markdown(["search", "whose", "ranges", "configurations", "diverged", "epochs",
-                      "selected on", "best error", "test error there", "setting"], rows) if rows else [
-                          "Missing: no search is recorded.", ""]
+    text += markdown(header, rows) if rows else ["Missing: no search is recorded.", ""]
     text += ["## Figures 6 and 7: autoencoder", "",
              "Squared error, mean over pixels. In the paper it falls over 500 epochs from about "
              "0.02 to below 0.01, with BP lowest and SDTP highest.", ""]
     rows = list(autoencoders(figure6_runs(cells)))
-    text += markdown(["method", "whose", "epochs", "final train", "final test", "lowest test (epoch)"],
-                     rows) if rows else []
+    header = ["method", "whose", "epochs", "final train", "final test", "lowest test (epoch)"]
+    text += markdown(header, rows) if rows else []
     text += list(pictures(out, ["figure6", "figure7"], "autoencoder")) or ["Missing.", ""]
     text += ["## All runs", "",
              "`Best` is the lowest test error (and its epoch), `final` and `train` are of the last "
@@ -194,7 +194,7 @@ def redraw(out):
 
 def work(args):
     if not any(place.is_dir() for place in command.places(args.out)):
-        raise FolderError(f"--out {args.out}: no such folder, and nothing is recorded in {RECORDED}")
+        raise FolderError(f"--out {args.out}: no such folder, and there is no {RECORDED}")
     redraw(args.out)
     text, everything = page(args.out)
     output.write_csv(args.out / "table1.csv", everything)

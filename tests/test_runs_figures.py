@@ -13,7 +13,7 @@ from run_folders import make
 from ref import plots
 from runs import figures, paper, records
 
-OUT, WORK = Path("runs/results"), Path("runs/out")
+OUT, WORK = Path("runs/out/results"), Path("runs/out/work")
 
 
 def rows(name):

@@ -11,7 +11,7 @@ from run_folders import make
 from ref import hyperparameters
 from runs import paper, ranks
 
-OUT = Path("runs/results")
+OUT = Path("runs/out/results")
 
 
 @pytest.fixture

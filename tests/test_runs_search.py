@@ -14,7 +14,7 @@ from ref import begin, hyperparameters, train
 from runs import jobs, search
 
 NAME = "search_dense-8-softmax-10_sdtp-parallel_tiny"
-OUT, WORK = Path("runs/results"), Path("runs/out")
+OUT, WORK = Path("runs/out/results"), Path("runs/out/work")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from ref import folder
 from runs import jobs, records
 
 ROOT = Path(__file__).resolve().parents[1]
-OUT, WORK = Path("runs/results"), Path("runs/out")
+OUT, WORK = Path("runs/out/results"), Path("runs/out/work")
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def table1(command, here, tiny):
     return lambda *arguments: command("runs.table1", "--data", tiny, "--epochs", 2, *arguments)
 
 
-def table(path="runs/results/table1_mnist-fc_tiny.csv"):
+def table(path="runs/out/results/table1_mnist-fc_tiny.csv"):
     with open(path) as file:
         return {row["rule"] + (row["schedule"] and f"-{row['schedule']}"): row
                 for row in csv.DictReader(file)}
@@ -168,7 +168,7 @@ def test_the_paper_beside_it(table1, here):
     make(OUT / "a", "bp", test=[2.0, 1.5], train=[0.5, 0.25])
     result = table1("--data", "mnist.h5", "--rows", "bp,tp-parallel")
     assert result.status == 0
-    found = table("runs/results/table1_mnist-fc.csv")
+    found = table("runs/out/results/table1_mnist-fc.csv")
     assert float(found["bp"]["test_difference"]) == pytest.approx(1.5 - 1.48)
     assert (found["bp"]["train"], found["bp"]["paper_train"]) == ("0.25", "0.0")
     assert found["tp-parallel"]["paper_test"] == found["tp-parallel"]["test_difference"] == ""
