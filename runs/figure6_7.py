@@ -79,7 +79,7 @@ def first_of_classes(data):
     return images[rows[:IMAGES]], rows[:IMAGES]
 
 
-def all_reconstructions(runs, data):
+def all_reconstructions(runs, data, whose):
     """(images, {name: what a run makes of them}, rows of figure7.csv).
 
     Raises FolderError where a run has no parameters.
@@ -88,10 +88,10 @@ def all_reconstructions(runs, data):
     made, rows = {}, []
     for record in runs:
         method = plots.label(record.rule, record.schedule)
-        name = figures.name_of(record, method)
+        name = figures.name_of(record, method, whose)
         made[name] = reconstructions(record, data, images)
         errors = ((made[name] - images / 255) ** 2).reshape(len(images), -1).mean(axis=1)
-        rows += [{"method": method, "whose": record.whose, "epochs": record.epochs,
+        rows += [{"method": method, "whose": whose, "epochs": record.epochs,
                   "test_image": number, "squared_error": f"{error:.6g}"}
                  for number, error in zip(numbers, errors, strict=True)]
     return images, made, rows
@@ -137,7 +137,8 @@ def work(args):
     bad = [f"{row} {o.state}: {o.reason}" for row, o in outcomes.items() if o.state != "done"]
     if any(outcome.state == "failed" for outcome in outcomes.values()) or not mine:
         return say(f"error: no figure is written before all runs are there: {'; '.join(bad)}", 1)
-    images, made, rows = all_reconstructions(mine, data)  # before anything is written
+    whose = command.whose(args.out / "figure7.csv")
+    images, made, rows = all_reconstructions(mine, data, whose)  # before anything is written
     write_curves(args.out, shown, data.name)
     path = args.out / f"figure7{suffix(data.name)}.csv"
     output.write_csv(path, rows)

@@ -13,9 +13,9 @@ def label(row):
     return plots.label(*paper.method(row), row.endswith("-conv"))
 
 
-def name_of(record, text):
+def name_of(record, text, whose=None):
     """What a legend says of a run: the method, whose it is, its epochs."""
-    return f"{text} ({record.whose}, {record.epochs} ep.)"
+    return f"{text} ({whose or record.whose}, {record.epochs} ep.)"
 
 
 def opacity(record, shown):

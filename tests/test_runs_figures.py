@@ -184,7 +184,8 @@ def test_figures_6_and_7_beside_what_is_recorded(command, here):
     data = noise_images(here / "mnist.h5")
     methods = {"bp": "BP", "dtp-parallel": "DTP, parallel", "sdtp-parallel": "SDTP, parallel"}
     for row in methods:
-        make(RECORDED / row, row, "mnist-autoencoder", test=[0.03, 0.02], digest="another")
+        make(RECORDED / f"mnist-autoencoder_{row}", row, "mnist-autoencoder", test=[0.03, 0.02],
+             digest="another")
     before = content(RECORDED)
     result = command("runs.figure6_7", "--data", data, "--epochs", 1, "--jobs", 2)
     assert result.status == 0 and "training 3 of 3" in result.out, result
@@ -198,8 +199,10 @@ def test_figures_6_and_7_beside_what_is_recorded(command, here):
     # asked to record: the curves stay those that are longer, the images are of yours
     result = command("runs.figure6_7", "--data", data, "--epochs", 1, "--out", RECORDED)
     assert result.status == 0 and "kept" in result.out
-    with open(RECORDED / "figure6.csv") as file:
-        assert {(row["whose"], row["epochs"]) for row in csv.DictReader(file)} == {("recorded", "2")}
+    for name, epochs in (("figure6", "2"), ("figure7", "1")):
+        with open(RECORDED / f"{name}.csv") as file:
+            marks = {(row["whose"], row["epochs"]) for row in csv.DictReader(file)}
+        assert marks == {("recorded", epochs)}
 
 
 def test_figures_6_and_7_are_written_when_all_is_there(command, here, tiny, monkeypatch):

@@ -60,8 +60,8 @@ def test_a_column(page):
     make(OUT / "d", "dfa", test=[2.0], lr=0.5)
     found = cells(page(), paper.COLUMNS["mnist-fc"])
     assert list(found) == list(paper.ROWS.values())[:9]
-    assert found["BP"] == ["recorded", "0.00 / 1.48", "0.38 (0.25 to 0.50) / 1.60 (1.50 to 1.70)", "+0.12",
-                           "3/2", "2", "Table 5"]
+    assert found["BP"] == ["recorded", "0.00 / 1.48", "0.38 (0.25 to 0.50) / 1.60 (1.50 to 1.70)",
+                           "+0.12", "3/2", "2", "Table 5"]
     assert found["FA"] == ["recorded", "0.00 / 1.85", "1.25 / 2.50", "+0.65", "2", "1", "found"]
     assert found["DFA"] == ["", "0.85 / 2.75", "missing", "", "", "", ""]  # only a variant is there
 

@@ -295,7 +295,7 @@ def test_bad_input(command, here, tiny, arguments, names):
 
 
 def test_a_folder_that_is_being_trained(table1, here, tiny, monkeypatch):
-    """Another process holds the lock: a line that we wait; in the end that row fails, and says so."""
+    """Another process holds the lock: we wait, saying so; in the end that row fails."""
     assert table1("--rows", "bp").status == 0
     monkeypatch.setattr(jobs, "WAIT", 0.5)
     lock = folder.lock(WORK / "mnist-fc_bp_tiny")
