@@ -6,26 +6,24 @@ few steps each, so that a slow minute of the machine meets all of them; ratios a
 turns. Each pair has a process of its own, for its peak memory. On a GPU: runs/bench_gpu.py.
 """
 
-import multiprocessing
 import os
 import resource
 import statistics
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
 from ref import architectures, rules, training
-from ref import train as ref_train
 from ref.backend import to_device
-from ref.common.command import Parser, count
+from ref.common.command import Parser, UsageError, count, new_file, say, tell
 from ref.network import initial_parameters
+from ref.options import whole
 from ref.reference.cli import in_shape
 from ref.settings import resolve
 
-from . import bench_gpu, floor, output
+from . import bench_gpu, command, floor, output
+from .alone import alone
 
 TURN, WARM_UP = 20, 5  # steps
 MIB = 1 << 20
@@ -51,10 +49,10 @@ def parser():
     p.add_argument("--turns", type=count, default=12, help="turns of each side")
     p.add_argument("--steps", type=count, default=TURN, help="steps in a turn, at most")
     p.add_argument("--seconds", type=float, default=1.0, help="of a turn, at most (but one step)")
-    p.add_argument("--warm-up", type=ref_train.whole, default=WARM_UP,
+    p.add_argument("--warm-up", type=whole, default=WARM_UP,
                    help="steps before each turn that are not timed, at most")
     p.add_argument("--against", choices=("torch",), help="time PyTorch eager too")
-    p.add_argument("--json", metavar="OUT", type=Path,
+    p.add_argument("--json", metavar="OUT", type=new_file,
                    help="write the results, with the machine and versions, after each pair")
     return p
 
@@ -210,58 +208,50 @@ def lines(r):
            f"{r['state_MiB']:.0f} MiB")
 
 
-def alone(work, *arguments):
-    """work(*arguments) in a new process."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        return process.submit(work, *arguments).result()
-
-
 def check(args):
     """Raises UsageError or ArchitectureError for what can't be timed, before anything is."""
     for rule in args.rule:
         if rule not in rules.NAMES:
-            raise ref_train.UsageError(f"--rule {rule}: none of {', '.join(rules.NAMES)}")
+            raise UsageError(f"--rule {rule}: none of {', '.join(rules.NAMES)}")
     if args.against and args.backend == "cupy":
-        raise ref_train.UsageError("--against torch: it is timed on the CPU, so only with "
+        raise UsageError("--against torch: it is timed on the CPU, so only with "
                                    "--backend numpy")
     if args.against:
         try:
             from . import bench_torch
         except ImportError:
-            raise ref_train.UsageError(
+            raise UsageError(
                 "--against torch needs PyTorch: pip install -e \".[compare]\"") from None
         for rule in set(args.rule) - set(bench_torch.RULES):
-            raise ref_train.UsageError(f"--against torch: runs/bench_torch.py has no {rule}")
+            raise UsageError(f"--against torch: runs/bench_torch.py has no {rule}")
     for arch in args.arch:
         build(arch, args.in_shape)
 
 
-def main():
-    args = parser().parse_args()
+def work(args):
     side = bench_gpu if args.backend == "cupy" else sys.modules[__name__]
-    try:
-        check(args)
-        results = []
-        for arch in args.arch:
-            for rule in args.rule:
-                difference = (alone(check_same_update, arch, rule, args)
-                              if args.against else 0)
-                if not difference < SAME_UPDATE:
-                    print(f"error: {rule} on {arch}: the updates here and in PyTorch differ by "
-                          f"{difference:.0e} of their size", file=sys.stderr)
-                    return 1
-                results.append(alone(side.measure, arch, rule, args))
-                if args.against:
-                    results[-1]["update_difference"] = difference
-                print("\n".join(side.lines(results[-1])), flush=True)
-                if args.json:
-                    output.write_about(args.json, "runs.bench", results=results,
-                                       date=time.strftime("%Y-%m-%d %H:%M"))
-    except (*ref_train.ERRORS, OSError) as error:
-        print(f"error: {ref_train.reason(error)}", file=sys.stderr)
-        return 2
+    check(args)
+    results = []
+    for arch in args.arch:
+        for rule in args.rule:
+            difference = (alone(check_same_update, arch, rule, args)
+                          if args.against else 0)
+            if not difference < SAME_UPDATE:
+                return say(f"error: {rule} on {arch}: the updates here and in PyTorch differ by "
+                           f"{difference:.0e} of their size", 1)
+            results.append(alone(side.measure, arch, rule, args))
+            if args.against:
+                results[-1]["update_difference"] = difference
+            tell(*side.lines(results[-1]))
+            if args.json:
+                output.write_about(args.json, "runs.bench", results=results,
+                                   date=time.strftime("%Y-%m-%d %H:%M"))
     return 0
 
 
+def main():
+    command.carry_out(work, parser(), stopped="interrupted")
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,11 +1,11 @@
-"""Record runs of ref.train: python -m runs.collect RUN... copies their small files to runs/results
+"""Collect runs of ref.train for the tables: python -m runs.collect RUN... copies their small files
 
-config.json and metrics.csv go to runs/results/<name>, named after what the run is; a run that is
-still being trained can be collected again later. What is recorded with more epochs stays.
+config.json and metrics.csv go to <name> in --out, named after what the run is; a run that is still
+being trained can be collected again later. What is there with more epochs stays. With
+`--out runs/results` they are recorded in the repository.
 """
 
-import sys
-
+from ref.common.command import tell
 from ref.folder import FolderError
 
 from . import command, records
@@ -23,12 +23,12 @@ def work(args):
         raise FolderError(f"--name {args.name}: it names the folder of one run")
     found = [records.read(path) for path in args.runs]  # all of them, before anything is written
     for record in found:
-        print(records.collect(record, args.out, args.name))
+        tell(records.collect(record, args.out, args.name))
 
 
 def main():
-    return command.carry_out(work, parser().parse_args())
+    command.carry_out(work, parser(), stopped="interrupted; give the same command again")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

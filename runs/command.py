@@ -1,20 +1,21 @@
 """What the commands of runs/ share: their common options, and how they end.
 
-Exit status: 0 done; 1 a run failed (the others are done); 2 something the user can put right, told
-in one line; 130 or 143 stopped by Ctrl-C or SIGTERM, after which the same command goes on.
+Exit status: 0 done; 1 a run failed (the others are done); else as every command's
+(ref/common/command.py): 2 something the user can put right, 128 + n stopped by a signal.
+
+What is committed in runs/results is *recorded*, all else is *yours*. A command writes to the
+folders of yours unless `--out runs/results` asks for the other.
 """
 
 import argparse
-import signal
-import sys
 from pathlib import Path
 
+from ref.common import command
 from ref.common.command import Parser, count
-from ref.train import ERRORS, reason
 
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM asked us to stop."""
+RECORDED = Path("runs/results")
+YOURS = Path("runs/out/results")
+STOPPED = "stopped, every run has its checkpoint; the same command goes on"
 
 
 def numbers(text):
@@ -35,31 +36,35 @@ def directory(text):
 def parser(module, doc):
     """A Parser with --out, described by the first paragraph of the module's docstring."""
     p = Parser(prog=f"python -m {module}", description=doc.split("\n\n")[0])
-    p.add_argument("--out", type=directory, default=Path("runs/results"), metavar="DIR",
-                   help="what is recorded: CSV, PNG, JSON (default %(default)s)")
+    p.add_argument("--out", type=directory, default=YOURS, metavar="DIR",
+                   help=f"where tables and pictures go (default %(default)s; {RECORDED}, which is "
+                        "part of the repository, only if you name it)")
     return p
 
 
 def add_training_options(p):
     """Options of the commands that train."""
-    p.add_argument("--work", type=directory, default=Path("runs/out"), metavar="DIR",
+    p.add_argument("--work", type=directory, default=Path("runs/out/work"), metavar="DIR",
                    help="folders of the runs, with checkpoints (default %(default)s)")
     p.add_argument("--jobs", type=count, default=1,
                    help="processes at a time, one BLAS thread each (default %(default)s)")
 
 
-def carry_out(work, args):
-    """work(args) and its exit status, or one line about what went wrong."""
+def whose(path):
+    """"recorded" for what lies in runs/results, "yours" for all else."""
+    return "recorded" if RECORDED.resolve() in Path(path).resolve().parents else "yours"
 
-    def terminate(*_):
-        raise Terminated
 
-    signal.signal(signal.SIGTERM, terminate)
-    try:
-        return work(args) or 0
-    except (*ERRORS, OSError) as error:
-        print(f"error: {reason(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        print("stopped, every run has its checkpoint; the same command goes on", file=sys.stderr)
-        return 143 if isinstance(stop, Terminated) else 130
+def is_record(out):
+    """Whether --out is the folder of what is recorded."""
+    return Path(out).resolve() == RECORDED.resolve()
+
+
+def places(out):
+    """The folders whose runs a table with this --out shows: what is recorded, and its own."""
+    return [RECORDED] if is_record(out) else [RECORDED, Path(out)]
+
+
+def carry_out(work, parser, stopped=STOPPED):
+    """End the process with the status of work(arguments), as every command ends."""
+    command.run(lambda: work(parser.parse_args()), stopped)

@@ -1,10 +1,9 @@
 """Figure 2: train (dashed) and test (solid) errors on CIFAR-10. python -m runs.figure2
 
-It draws the runs recorded in --out, fully connected and locally connected side by side; with
---epochs it trains what is missing first, as runs.table1 does.
+It draws the runs that are recorded and those in --out, each marked, fully connected and locally
+connected side by side; with --epochs it trains your own first, as runs.table1 does.
 """
 
-import sys
 from functools import partial
 
 from ref.common.command import UsageError, count
@@ -33,42 +32,44 @@ def work(module, number, family, args):
     data_name, failed = paper.DATA[family], []
     if args.epochs or args.data:
         args.data = args.data or data_name
-        found, data_name = table1.column_of(args.data, "fc")
+        found, data = table1.column_of(args.data, "fc")
+        data_name = data.name
         if not found.startswith(family):
             raise UsageError(f"--data {args.data}: {columns[0]} does not take such images")
     if args.epochs:
         for column in columns:
-            outcomes = table1.train_rows(column, data_name, list(paper.TABLE_1[column]), args)
+            _, outcomes = table1.train_rows(column, data, list(paper.TABLE_1[column]), args)
             failed += [o for o in outcomes.values() if o.state != "done"]
     path = args.out / f"{number}{'' if data_name == paper.DATA[family] else f'_{data_name}'}.csv"
-    panels = draw(path, columns, data_name)
-    if panels is None:
-        raise UsageError(f"{args.out}: no run of {' or '.join(columns)} on {data_name} is recorded;"
-                         " train them with --epochs, or python -m runs.table1")
-    output.write_about(path.with_suffix(".json"), module,
-                       runs=[r.path.name for _, runs in panels for r in runs.values()])
-    print(f"wrote {path}: {sum(len(runs) for _, runs in panels)} runs")
+    if not draw(path, module, columns, data_name):
+        raise UsageError(f"no run of {' or '.join(columns)} on {data_name} is in "
+                         f"{' or '.join(map(str, command.places(args.out)))}; "
+                         "train them with --epochs, or python -m runs.table1")
     return 1 if failed else 0
 
 
-def draw(path, columns, data_name):
-    """Write the CSV and the picture of what is recorded beside them; None where nothing is."""
-    cells, _ = records.cells(records.read_all(path.parent))
+def draw(path, module, columns, data_name):
+    """Write CSV, picture and JSON of the runs that are recorded and of those beside `path`; False
+    where there are none."""
+    cells = [records.cells(records.read_all(place))[0] for place in command.places(path.parent)]
     panels = [(paper.COLUMNS[column] if data_name in paper.DATA.values()
-               else f"{column}, {data_name}", figures.runs_of(cells, column, data_name))
+               else f"{column}, {data_name}",
+               [run for found in cells for run in figures.runs_of(found, column, data_name)])
               for column in columns]
     rows = figures.table_of(panels)
     if not rows:
-        return None
+        return False
     output.write_csv(path, rows)
     output.picture(path.with_suffix(".png"), lambda plt: figures.error_curves(plt, panels))
-    return panels
+    output.write_about(path.with_suffix(".json"), module, runs=[
+        output.about_run(r) for _, runs in panels for _, r in runs])
+    return True
 
 
 def main():
-    args = parser("runs.figure2", __doc__).parse_args()
-    return command.carry_out(partial(work, "runs.figure2", "figure2", "cifar"), args)
+    command.carry_out(partial(work, "runs.figure2", "figure2", "cifar"),
+                      parser("runs.figure2", __doc__))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,16 +1,17 @@
 """Figure 4: AO-SDTP's test error against the number of auxiliary outputs. python -m runs.figure4
 
-A run for each size and seed, on CIFAR-10 by default; all are recorded in --out. The same command
+A run for each size and seed, on CIFAR-10 by default, in a folder below --work. The same command
 goes on with runs that were stopped; other sizes, seeds or more epochs add to what is there. 0 units
-are SDTP, and a run of SDTP serves where it has the same hyperparameters.
+are SDTP, and a run of SDTP serves where it has the same hyperparameters. What is recorded is shown
+beside them as it was after as many epochs.
 """
 
-import sys
-
 from ref import plots
-from ref.common.command import count
+from ref.common.command import count, tell
 
 from . import command, output, paper, records, table1
+from .command import RECORDED, is_record
+from .figures import BESIDE
 
 SIZES = [0, 32, 128, 256, 512, 1000]
 
@@ -30,38 +31,60 @@ def parser():
     return p
 
 
-def job_of(column, data_name, units, seed, args, known):
-    """The run with so many auxiliary outputs."""
-    ours, _ = records.defaults(column, "ao-sdtp", args.schedule)
-    sdtp, _ = records.defaults(column, "sdtp", args.schedule)
+def run_of(column, units, schedule):
+    """(row, hyperparameters that take the place of the row's own) of so many auxiliary outputs."""
+    ours, _ = records.defaults(column, "ao-sdtp", schedule)
+    sdtp, _ = records.defaults(column, "sdtp", schedule)
     if units == 0 and sdtp == {key: ours[key] for key in ours if key != "aux"}:
-        return table1.job_of(column, data_name, f"sdtp-{args.schedule}", seed, args, known)
-    return table1.job_of(column, data_name, f"ao-sdtp-{args.schedule}", seed, args, known,
-                         {"aux": units})
+        return f"sdtp-{schedule}", {}
+    return f"ao-sdtp-{schedule}", {"aux": units} if units != ours["aux"] else {}
 
 
-def rows_of(todo, outcomes):
-    """A row a run, whatever became of it; of one that is longer, the epochs that all have."""
+def row_of(units, seed, epochs, whose, rows, state="done", reason=""):
+    """A row of the table: a run's best and last error in its first epochs, {column: value} each."""
+    rows = rows[:epochs]
+    best = min(rows, key=lambda row: row["test_error"], default={})
+    return {"aux": units, "seed": seed, "whose": whose, "epochs": len(rows),
+            "best_test_error": best.get("test_error"), "best_epoch": best.get("epoch"),
+            "final_test_error": rows[-1]["test_error"] if best else None,
+            "state": state, "reason": reason}
+
+
+def rows_of(todo, outcomes, epochs):
+    """A row a run of yours, whatever became of it."""
     for (units, seed), job in todo.items():
         there = (job.out / "config.json").exists()
-        epochs = records.read(job.out).rows[:job.epochs] if there else []
-        best = min(epochs, key=lambda row: row["test_error"], default={})
-        yield {"aux": units, "seed": seed, "epochs": len(epochs),
-               "best_test_error": best.get("test_error"), "best_epoch": best.get("epoch"),
-               "final_test_error": epochs[-1]["test_error"] if best else None,
-               "state": outcomes[units, seed].state, "reason": outcomes[units, seed].reason}
+        yield row_of(units, seed, epochs, "yours", records.read(job.out).rows if there else [],
+                     outcomes[units, seed].state, outcomes[units, seed].reason)
+
+
+def recorded_rows(column, data_name, schedule, epochs):
+    """A row a size and seed that is recorded with so many epochs, whatever its size."""
+    found = [r for r in records.read_all(RECORDED) if r.epochs >= epochs
+             and (r.arch, r.schedule, r.data) == (column, schedule, data_name)
+             and r.rule in ("sdtp", "ao-sdtp")]
+    for units in sorted({r.config["hyperparameters"].get("aux", 0) for r in found}):
+        row, other = run_of(column, units, schedule)
+        what = (column, paper.method(row)[0], schedule, data_name)
+        for seed in sorted({r.seed for r in found}):
+            for record in records.matching(found, what, seed, other)[:1]:
+                yield row_of(units, seed, epochs, "recorded", record.rows)
 
 
 def draw(plt, rows, column, title, data_name):
     """The best test error by size: a point a seed, a line through their means."""
     figure, axes = plt.subplots(figsize=(6.4, 4.4))
     good = [row for row in rows if row["best_test_error"] is not None and row["state"] == "done"]
-    sizes = sorted({row["aux"] for row in good})
-    errors = [[r["best_test_error"] for r in good if r["aux"] == size] for size in sizes]
     colour = plots.COLOURS["ao-sdtp"]
-    axes.plot(sizes, [sum(e) / len(e) for e in errors], color=colour, label="ours, mean of seeds")
-    axes.plot([r["aux"] for r in good], [r["best_test_error"] for r in good], "o", color=colour,
-              markerfacecolor="white", label="ours, each seed")
+    for whose in sorted({row["whose"] for row in good}):
+        of_whom = [row for row in good if row["whose"] == whose]
+        faint = 1.0 if whose == "yours" or len({row["whose"] for row in good}) == 1 else BESIDE
+        sizes = sorted({row["aux"] for row in of_whom})
+        errors = [[r["best_test_error"] for r in of_whom if r["aux"] == size] for size in sizes]
+        axes.plot(sizes, [sum(e) / len(e) for e in errors], color=colour, alpha=faint,
+                  label=f"{whose}, mean of seeds")
+        axes.plot([r["aux"] for r in of_whom], [r["best_test_error"] for r in of_whom], "o",
+                  color=colour, markerfacecolor="white", alpha=faint, label=f"{whose}, each seed")
     if data_name == "cifar10" and column in paper.FIGURE_4:
         none, many = paper.FIGURE_4[column]
         axes.axhline(none, color="#555555", linestyle=":", label="the paper, 0 units (about)")
@@ -71,33 +94,47 @@ def draw(plt, rows, column, title, data_name):
     return figure
 
 
-def work(args):
-    column, data_name = table1.column_of(args.data, args.net)
-    suffix = f"{column}-{args.schedule}" + ("" if data_name == "cifar10" else f"_{data_name}")
-    known = records.read_all(args.work) + records.read_all(args.out)
-    todo = {(units, seed): job_of(column, data_name, units, seed, args, known)
-            for seed in args.seeds for units in args.aux}
-    outcomes = table1.train_and_record(todo, args)
-    rows = list(rows_of(todo, outcomes))
-    path = args.out / f"figure4_{suffix}.csv"
+def write(out, column, data_name, schedule, epochs, rows, **about):
+    """CSV, JSON and picture of the rows of a network and schedule."""
+    suffix = f"{column}-{schedule}" + ("" if data_name == "cifar10" else f"_{data_name}")
+    path = out / f"figure4_{suffix}.csv"
     output.write_csv(path, rows)
-    output.write_about(path.with_suffix(".json"), "runs.figure4", seeds=args.seeds,
-                       epochs=args.epochs)
-    title = (f"AO-SDTP, {args.schedule}, on {column}, {data_name}, {args.epochs} epochs"
+    output.write_about(path.with_suffix(".json"), "runs.figure4", network=column, data=data_name,
+                       schedule=schedule, epochs=epochs, **about)
+    title = (f"AO-SDTP, {schedule}, on {column}, {data_name}, {epochs} epochs"
              f"\n(the paper: {paper.EPOCHS} epochs)")
     output.picture(path.with_suffix(".png"),
                    lambda plt: draw(plt, rows, column, title, data_name))
+
+
+def write_recorded(out, about):
+    """Draw again, of the recorded curves, what a figure's JSON is about."""
+    what = [about[key] for key in ("network", "data", "schedule", "epochs")]
+    write(out, *what, list(recorded_rows(*what)))
+
+
+def work(args):
+    column, data = table1.column_of(args.data, args.net)
+    todo = {}
+    for seed in args.seeds:
+        for units in args.aux:
+            row, other = run_of(column, units, args.schedule)
+            todo[units, seed] = table1.job_of(column, data, row, seed, args, other)
+    outcomes = table1.train_and_record(todo, args)
+    rows = list(recorded_rows(column, data.name, args.schedule, args.epochs))
+    mine = list(rows_of(todo, outcomes, args.epochs))
+    rows += [row for row in mine if not is_record(args.out) or row["state"] != "done"]
     for row in rows:
         error = row["best_test_error"]
-        print(f"{row['aux']:5} units, seed {row['seed']}: "
-              + (f"{error:.2f} %" if error is not None else "") + f" {row['reason']}")
-    print(f"wrote {path}")
+        tell(f"{row['aux']:5} units, seed {row['seed']}, {row['whose']}, {row['epochs']} epochs: "
+             + (f"{error:.2f} %" if error is not None else "") + f" {row['reason']}".rstrip())
+    write(args.out, column, data.name, args.schedule, args.epochs, rows, seeds=args.seeds)
     return 1 if any(outcome.state != "done" for outcome in outcomes.values()) else 0
 
 
 def main():
-    return command.carry_out(work, parser().parse_args())
+    command.carry_out(work, parser())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,12 +1,11 @@
 """Figure 5: histograms of the best accuracies in searches. python -m runs.figure5
 
-It draws every search of runs.search that it finds in --out; a configuration that diverged counts
-as chance and is drawn hatched.
+It draws every search of runs.search that is recorded or in --out, and says which; a configuration
+that diverged counts as chance and is drawn hatched.
 """
 
 import json
 import math
-import sys
 
 import numpy as np
 
@@ -28,7 +27,7 @@ def read(place):
     accuracy = {state: [100 - float(row["error"]) for row in rows if
                         (row["state"] == "diverged") == (state == "diverged")]
                 for state in ("ended", "diverged")}
-    return about, accuracy
+    return about | {"whose": command.whose(place)}, accuracy
 
 
 def title(about):
@@ -37,7 +36,7 @@ def title(about):
     if about["keep_epochs"]:
         epochs += f" (best {about['keep']}: {about['keep_epochs']})"
     return (f"{plots.label(about['rule'], about['schedule'])} on {about['arch']}\n"
-            f"{about['ranges']}; {epochs}")
+            f"{about['ranges']}; {epochs}; {about['whose']}")
 
 
 def histograms(plt, searches):
@@ -66,37 +65,43 @@ def histograms(plt, searches):
     return figure
 
 
-def find(results):
-    """Every search of a classifier among the results, by name."""
-    searches = [read(path.parent) for path in sorted(results.glob("search_*/search.json"))]
+def folders(out):
+    """Every search's folder that is recorded or in `out`."""
+    return [path.parent for place in command.places(out)
+            for path in sorted(place.glob("search_*/search.json"))]
+
+
+def find(out):
+    """Every search of a classifier that is recorded or in `out`."""
+    searches = [read(path) for path in folders(out)]
     return [found for found in searches if not math.isnan(found[0]["chance"])
             and any(found[1].values())]
 
 
-def write(results):
-    """figure5.csv and .png of the searches in a folder; how many there are."""
-    searches = find(results)
-    output.write_csv(results / "figure5.csv", [
+def write(out, searches):
+    """figure5.csv, .png and .json."""
+    output.write_csv(out / "figure5.csv", [
         {"rule": about["rule"], "schedule": about["schedule"], "network": about["arch"],
-         "ranges": about["ranges"], "selected_on": about["selected_on"], "state": state,
-         "accuracy": value}
+         "whose": about["whose"], "epochs": about["epochs"], "ranges": about["ranges"],
+         "selected_on": about["selected_on"], "state": state, "accuracy": value}
         for about, accuracy in searches for state, values in accuracy.items() for value in values])
-    output.picture(results / "figure5.png", lambda plt: histograms(plt, searches))
-    return searches
+    output.picture(out / "figure5.png", lambda plt: histograms(plt, searches))
+    output.write_about(out / "figure5.json", "runs.figure5", searches=[
+        {"search": about["command"], "whose": about["whose"], "epochs": about["epochs"]}
+        for about, _ in searches])
 
 
 def work(args):
-    if not find(args.out):
-        raise FolderError(f"{args.out}: no search in it; make one with python -m runs.search")
-    searches = write(args.out)
-    output.write_about(args.out / "figure5.json", "runs.figure5",
-                       searches=[about["command"] for about, _ in searches])
-    print(f"wrote {args.out / 'figure5.csv'}: {len(searches)} searches")
+    searches = find(args.out)
+    if not searches:
+        raise FolderError(f"{' and '.join(map(str, command.places(args.out)))}: no search in it; "
+                          "make one with python -m runs.search")
+    write(args.out, searches)
 
 
 def main():
-    return command.carry_out(work, command.parser("runs.figure5", __doc__).parse_args())
+    command.carry_out(work, command.parser("runs.figure5", __doc__))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,20 +2,20 @@
 
 Trains mnist-autoencoder with BP, DTP and SDTP (both in parallel) and draws the reconstruction error
 by epoch, and test images above what each network makes of them. The same command goes on with
-runs that were stopped.
+runs that were stopped. What is recorded is drawn beside yours in Figure 6; of recorded runs only
+the curves are kept, so Figure 7 needs runs of your own.
 """
-
-import sys
 
 import numpy as np
 
 from ref import evaluate, folder, plots, train
-from ref.common.command import count, seed
+from ref.common.command import count, say, seed, tell
 from ref.data import open_data
 from ref.network import forward
 from ref.training import to_input
 
-from . import command, output, records, table1
+from . import command, figures, output, paper, records, table1
+from .command import RECORDED, is_record
 
 ARCH = "mnist-autoencoder"
 ROWS = ("bp", "dtp-parallel", "sdtp-parallel")
@@ -31,10 +31,12 @@ def parser():
     return p
 
 
-def reconstructions(record, images):
-    """What a run's network makes of images (N, H, W, C) uint8: the same shape, floats."""
+def reconstructions(record, data, images):
+    """What a run's network makes of images (N, H, W, C) uint8: the same shape, floats.
+
+    data  the opened data set that it was trained on
+    """
     dtype = np.dtype(record.config["arguments"]["dtype"])
-    data = open_data(record.config["data"]["path"])
     net = train.build(record.arch, record.rule, record.config["hyperparameters"], data)
     params = evaluate.restore(net, record.path, folder.read_parameters(record.path))
     h, _ = forward(net, params, to_input(images, np, dtype))
@@ -44,8 +46,10 @@ def reconstructions(record, images):
 def draw_curves(plt, runs, data_name):
     figure, axes = plt.subplots(figsize=(7, 4.6))
     for record in runs:
-        plots.curves(axes, record.rows, plots.label(record.rule, record.schedule),
-                     plots.style(record.rule, record.schedule))
+        look = plots.style(record.rule, record.schedule)
+        plots.curves(axes, record.rows,
+                     figures.name_of(record, plots.label(record.rule, record.schedule)),
+                     {**look, "alpha": figures.opacity(record, runs)})
     axes.set(title=f"Autoencoder 784-512-64-512-784, {data_name}", xlabel="epoch",
              ylabel="reconstruction error\n(squared error, mean over pixels)",
              xlim=(0, None), ylim=(0, None))
@@ -75,57 +79,78 @@ def first_of_classes(data):
     return images[rows[:IMAGES]], rows[:IMAGES]
 
 
-def write_reconstructions(path, runs, data):
-    """figure7: the picture and each image's squared error, for the runs that have parameters."""
+def all_reconstructions(runs, data, whose):
+    """(images, {name: what a run makes of them}, rows of figure7.csv).
+
+    Raises FolderError where a run has no parameters.
+    """
     images, numbers = first_of_classes(data)
     made, rows = {}, []
     for record in runs:
-        name = plots.label(record.rule, record.schedule)
-        try:
-            made[name] = reconstructions(record, images)
-        except folder.FolderError as error:
-            print(f"no reconstructions by {name}: {error}", file=sys.stderr)
-            continue
+        method = plots.label(record.rule, record.schedule)
+        name = figures.name_of(record, method, whose)
+        made[name] = reconstructions(record, data, images)
         errors = ((made[name] - images / 255) ** 2).reshape(len(images), -1).mean(axis=1)
-        rows += [{"method": name, "epochs": record.epochs, "test_image": number,
-                  "squared_error": f"{error:.6g}"}
+        rows += [{"method": method, "whose": whose, "epochs": record.epochs,
+                  "test_image": number, "squared_error": f"{error:.6g}"}
                  for number, error in zip(numbers, errors, strict=True)]
-    if rows:
-        output.write_csv(path, rows)
-        output.picture(path.with_suffix(".png"), lambda plt: draw_images(plt, images, made))
+    return images, made, rows
+
+
+def recorded(data_name, seeds=None):
+    """The recorded runs of Figure 6, one a method: of these seeds, or of the lowest."""
+    cells, _ = records.cells(records.read_all(RECORDED))
+    runs = [[r for r in cells.get((ARCH, *paper.method(row), data_name), [])
+             if r.rows and (seeds is None or r.seed in seeds)] for row in ROWS]
+    return [of_row[0] for of_row in runs if of_row]
+
+
+def write_curves(out, runs, data_name):
+    """figure6: CSV, picture and JSON of these runs."""
+    path = out / f"figure6{suffix(data_name)}.csv"
+    output.write_csv(path, [
+        {"method": plots.label(r.rule, r.schedule), "whose": r.whose, "seed": r.seed,
+         "epochs": r.epochs, **{key: row[key] for key in ("epoch", "train_error", "test_error")}}
+        for r in runs for row in r.rows])
+    output.picture(path.with_suffix(".png"), lambda plt: draw_curves(plt, runs, data_name))
+    output.write_about(path.with_suffix(".json"), "runs.figure6_7",
+                       runs=[output.about_run(r) for r in runs],
+                       error="squared error, mean over pixels")
+
+
+def suffix(data_name):
+    return "" if data_name == "mnist" else f"_{data_name}"
 
 
 def work(args):
     data = open_data(train.find_data(args.data))
-    known = records.read_all(args.work) + records.read_all(args.out)
-    args.seeds = [args.seed]
-    todo = {row: table1.job_of(ARCH, data.name, row, args.seed, args, known) for row in ROWS}
     train.build(ARCH, "bp", records.defaults(ARCH, "bp")[0], data)  # do the images fit?
+    todo = {row: table1.job_of(ARCH, data, row, args.seed, args, parameters=True) for row in ROWS}
     outcomes = table1.train_and_record(todo, args)
-    suffix = "" if data.name == "mnist" else f"_{data.name}"
-    runs = [r for job in todo.values() if (job.out / "config.json").exists()
-            and (r := records.read(job.out)).rows]
-    path = args.out / f"figure6{suffix}.csv"
-    if runs:
-        output.write_csv(path, [
-            {"method": plots.label(r.rule, r.schedule), "seed": r.seed, **{
-                key: row[key] for key in ("epoch", "train_error", "test_error")}}
-            for r in runs for row in r.rows])
-        output.picture(path.with_suffix(".png"), lambda plt: draw_curves(plt, runs, data.name))
-        write_reconstructions(args.out / f"figure7{suffix}.csv", runs, data)
-        output.write_about(args.out / f"figure6_7{suffix}.json", "runs.figure6_7", seed=args.seed,
-                           epochs={r.path.name: r.epochs for r in runs},
-                           error="squared error, mean over pixels")
-    for r in runs:
-        print(f"{plots.label(r.rule, r.schedule):14} {r.epochs} epochs, reconstruction error: "
-              f"train {r.rows[-1]['train_error']:.5f}, test {r.rows[-1]['test_error']:.5f}")
-    print(f"wrote {path}" if runs else "no run has an epoch yet")
-    return 1 if any(outcome.state != "done" for outcome in outcomes.values()) else 0
+    mine = [records.read(job.out) for row, job in todo.items() if outcomes[row].state == "done"]
+    shown = recorded(data.name, [args.seed] if is_record(args.out) else None)
+    if not is_record(args.out):
+        shown += mine
+    for r in shown:
+        tell(f"{plots.label(r.rule, r.schedule):14} {r.whose}, {r.epochs} epochs, reconstruction "
+             f"error: train {r.rows[-1]['train_error']:.5f}, test {r.rows[-1]['test_error']:.5f}")
+    bad = [f"{row} {o.state}: {o.reason}" for row, o in outcomes.items() if o.state != "done"]
+    if any(outcome.state == "failed" for outcome in outcomes.values()) or not mine:
+        return say(f"error: no figure is written before all runs are there: {'; '.join(bad)}", 1)
+    whose = command.whose(args.out / "figure7.csv")
+    images, made, rows = all_reconstructions(mine, data, whose)  # before anything is written
+    write_curves(args.out, shown, data.name)
+    path = args.out / f"figure7{suffix(data.name)}.csv"
+    output.write_csv(path, rows)
+    output.picture(path.with_suffix(".png"), lambda plt: draw_images(plt, images, made))
+    output.write_about(path.with_suffix(".json"), "runs.figure6_7", seed=args.seed,
+                       runs=[output.about_run(r) for r in mine])
+    return say(f"error: {'; '.join(bad)}", 1) if bad else 0
 
 
 def main():
-    return command.carry_out(work, parser().parse_args())
+    command.carry_out(work, parser())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

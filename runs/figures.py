@@ -5,27 +5,46 @@ from ref import plots
 from . import paper
 
 TOP = {"mnist": 8, "cifar10": 80}  # % at which the axis ends: the first epochs are above it
+BESIDE = 0.4  # opacity of what is recorded, where it is drawn beside yours
+
+
+def label(row):
+    """The method's name of a row: "dtp-parallel" is DTP, parallel."""
+    return plots.label(*paper.method(row), row.endswith("-conv"))
+
+
+def name_of(record, text, whose=None):
+    """What a legend says of a run: the method, whose it is, its epochs."""
+    return f"{text} ({whose or record.whose}, {record.epochs} ep.)"
+
+
+def opacity(record, shown):
+    """Of a run's lines among those that are shown."""
+    both = len({other.whose for other in shown}) > 1
+    return BESIDE if both and record.whose == "recorded" else 1.0
 
 
 def runs_of(cells, column, data_name, rows=None):
-    """{row: the run of the lowest seed} for the rows of a column that have any."""
-    found = {}
+    """[(row, the run of the lowest seed)] for the rows of a column that have any."""
+    found = []
     for row in rows or paper.TABLE_1[column]:
         key = (paper.network(column, row), *paper.method(row), data_name)
         if runs := [record for record in cells.get(key, ()) if record.rows]:
-            found[row] = runs[0]
+            found.append((row, runs[0]))
     return found
 
 
 def error_curves(plt, panels):
-    """A figure of panels side by side: (title, {row: run}) each."""
+    """A figure of panels side by side: (title, [(row, run)]) each."""
     figure, all_axes = plt.subplots(1, len(panels), figsize=(7.5 * len(panels) + 2, 5.5),
                                     squeeze=False)
     for axes, (title, runs) in zip(all_axes[0], panels, strict=True):
-        for row, record in runs.items():
-            method = (*paper.method(row), row.endswith("-conv"))
-            plots.curves(axes, record.rows, plots.label(*method), plots.style(*method))
-        top = max((TOP.get(r.data, 100) for r in runs.values()), default=100)
+        shown = [record for _, record in runs]
+        for row, record in runs:
+            look = plots.style(*paper.method(row), row.endswith("-conv"))
+            plots.curves(axes, record.rows, name_of(record, label(row)),
+                         {**look, "alpha": opacity(record, shown)})
+        top = max((TOP.get(r.data, 100) for r in shown), default=100)
         axes.set(title=title, xlabel="epoch", ylabel="error (%)", xlim=(0, None),
                  ylim=(-0.01 * top, top))  # so that an error of 0 can be seen
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -38,6 +57,7 @@ def error_curves(plt, panels):
 
 def table_of(panels):
     """The same curves as rows for a CSV."""
-    return [{"network": record.arch, "data": record.data, "method": row, "seed": record.seed,
+    return [{"network": record.arch, "data": record.data, "method": row, "whose": record.whose,
+             "seed": record.seed, "epochs": record.epochs,
              **{key: entry[key] for key in ("epoch", "train_error", "test_error")}}
-            for _, runs in panels for row, record in runs.items() for entry in record.rows]
+            for _, runs in panels for row, record in runs for entry in record.rows]

@@ -1,8 +1,9 @@
 """Train several runs, a few processes at a time; go on with those that have begun.
 
 Each run is `python -m ref.train` in a process and a session of its own with one BLAS thread, and
-keeps what it prints in log.txt of its folder. A run that diverged would do so again: its folder
-keeps the reason in `diverged`, and it is not tried again while that file is there.
+keeps what it prints in log.txt of its folder. It stops with a checkpoint when we do, however we end
+(child.py). A run that diverged would do so again: its folder keeps the reason in `diverged`, and it
+is not tried again while that file is there.
 """
 
 import os
@@ -17,11 +18,13 @@ from pathlib import Path
 import ref
 from ref import folder
 from ref.common import files
+from ref.common.command import UserError, tell
 
 from .records import DIVERGED
 
 LOG = "log.txt"
 POLL = 0.05  # seconds
+WAIT = 60  # seconds for a process that trains in the folder to end; a batch may take many
 
 
 @dataclass(frozen=True)
@@ -52,16 +55,19 @@ def standing(job):
 
 def command_of(job):
     """ref.train's command line that begins the run, or goes on with it."""
-    line = [sys.executable, "-m", "ref.train"]
+    line = [sys.executable, "-m", "runs.child"]
     if not (job.out / "config.json").exists():
         return [*line, *map(str, job.arguments), "--epochs", str(job.epochs), "--out", str(job.out)]
     started = folder.read_config(job.out)["arguments"]["epochs"] or 0
-    return [*line, "--resume", str(job.out), "--epochs", str(max(started, job.epochs))]
+    data = job.arguments[job.arguments.index("--data") + 1]  # where it is now
+    return [*line, "--resume", str(job.out), "--epochs", str(max(started, job.epochs)),
+            "--data", str(data)]
 
 
 def environment():
-    """Ours, with one thread, and with this very `ref` wherever we were called from."""
-    paths = [str(Path(ref.__file__).parents[1]), os.environ.get("PYTHONPATH")]
+    """Ours, with one thread, and with this very code wherever we were called from."""
+    paths = [str(Path(ref.__file__).parents[1]), str(Path(__file__).parents[1]),
+             os.environ.get("PYTHONPATH")]
     return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
             "MKL_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
@@ -77,14 +83,19 @@ class Process:
         self.begin = self.log.stat().st_size if self.log.exists() else 0
         with open(self.log, "ab") as log:
             # a session of its own: Ctrl-C reaches us alone, and we ask each child just once
-            self.popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            self.popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log,
                                           env=environment(), start_new_session=True)
+
+    def ask_to_stop(self):
+        """End of file on the child's stdin: it finishes its batch and writes a checkpoint."""
+        self.popen.stdin.close()
 
     def outcome(self):
         """None while it runs."""
         status = self.popen.poll()
         if status is None:
             return None
+        self.popen.stdin.close()
         if status == 0:
             return Outcome("done")
         with open(self.log, "rb") as log:
@@ -98,7 +109,23 @@ class Process:
         return Outcome("failed", reason)
 
 
-def run(jobs, at_once=1, tell=print):
+def wait_for(job, tell=tell):
+    """Return when nobody trains in the job's folder: a child of a command that was killed may be
+    writing its checkpoint. After WAIT seconds ref.train itself will say so."""
+    lock, said, end = job.out / folder.LOCK, False, time.monotonic() + WAIT
+    while lock.exists() and time.monotonic() < end:
+        try:
+            files.lock(lock, "taken").close()
+            return
+        except UserError:
+            if not said:
+                tell(f"{job.out}: another process is training in this folder; waiting for it, "
+                     f"{WAIT} s at most")
+            said = True
+            time.sleep(POLL)
+
+
+def run(jobs, at_once=1, tell=tell):
     """Train all jobs; {job: Outcome}. One that fails does not stop the others.
 
     tell  called with a line as a job ends
@@ -113,6 +140,7 @@ def run(jobs, at_once=1, tell=print):
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
+                wait_for(waiting[0], tell)
                 running.append(Process(waiting.pop(0)))
             time.sleep(POLL)
             for process in list(running):
@@ -137,14 +165,14 @@ def summary(job, outcome):
 
 
 def stop(running):
-    """SIGTERM makes ref.train finish its batch and write a checkpoint; a second one ends it."""
-    for _ in range(2):
+    """Have the children stop with a checkpoint; a second interruption ends those that still run."""
+    for process in running:
+        process.ask_to_stop()
+    try:
+        for process in running:
+            process.popen.wait()
+    except KeyboardInterrupt:
         for process in running:
             if process.popen.poll() is None:
                 process.popen.send_signal(signal.SIGTERM)
-        try:
-            for process in running:
-                process.popen.wait()
-            return
-        except KeyboardInterrupt:
-            continue
+        raise

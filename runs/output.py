@@ -2,17 +2,18 @@
 
 import csv
 import json
-import shlex
-import sys
 
-from ref import machine, plots
+from ref import plots
 from ref.common import files
+from ref.common.command import command_line, say, tell
+from ref.machine import versions
 
 
 def write(path, fill):
-    """files.write, in a folder that is made where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """files.write, in a folder that is made where it is missing; the file is named on stdout."""
+    files.make_folder(path.parent)
     files.write(path, fill)
+    tell(f"wrote {path}")
 
 
 def write_csv(path, rows):
@@ -38,16 +39,23 @@ def read_csv(path):
 
 def write_about(path, module, **facts):
     """The command, this code, the machine and what the caller adds, as JSON."""
-    about = {"command": shlex.join(["python", "-m", module, *sys.argv[1:]]),
-             "versions": machine.versions("numpy"), **facts}
+    about = {"command": command_line(module),
+             "versions": versions("numpy"), **facts}
     write(path, lambda part: part.write_text(json.dumps(about, indent=2) + "\n"))
 
 
 def picture(path, draw):
     """Save what draw(plt) returns, a figure, at path; without matplotlib, say so instead."""
     try:
+        files.make_folder(path.parent)
         plots.save(draw(plots.pyplot()), path)
     except plots.PlotsError as error:
-        print(f"no {path.name}: {error}", file=sys.stderr)
+        say(f"no {path.name}: {error}")
         return False
+    tell(f"wrote {path}")
     return True
+
+
+def about_run(record):
+    """What a JSON says of a run that a figure shows."""
+    return {"run": record.path.name, "whose": record.whose, "epochs": record.epochs}

@@ -9,7 +9,7 @@ import itertools
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ref import folder, hyperparameters
@@ -17,17 +17,19 @@ from ref.common import files
 from ref.settings import resolve
 
 from . import paper
+from .command import whose
 
 DIVERGED = "diverged"  # the file
 
 
 @dataclass(frozen=True)
 class Record:
-    """A run: its folder, config.json, and rows of metrics.csv."""
+    """A run: its folder, config.json, and rows of metrics.csv, or the first `upto` of them."""
 
     path: Path
     config: dict
     rows: list
+    upto: int | None = None
 
     @property
     def arch(self):
@@ -61,10 +63,21 @@ class Record:
     @property
     def diverged(self):
         """Why the run ended before its last epoch (runs.jobs keeps it in a file), or ""."""
+        if self.upto and len(self.rows) >= self.upto:
+            return ""
         try:
             return (self.path / DIVERGED).read_text().strip()
         except OSError:
             return ""
+
+    @property
+    def whose(self):
+        """"recorded" in the repository, or "yours"."""
+        return whose(self.path)
+
+    def first(self, epochs):
+        """The same run as it was after so many epochs, or at its end if it has fewer."""
+        return replace(self, rows=self.rows[:epochs], upto=epochs)
 
     def best(self, column="test_error"):
         """The first row with the lowest value."""
@@ -188,6 +201,16 @@ def collect(record, results, called=None):
     folder.write_config(place, record.config)
     best = f", best test error {record.best()['test_error']:.4g}" if record.rows else ""
     return f"{place}: {record.epochs} epochs{best}" + (record.diverged and ", diverged")
+
+
+def matching(found, what, seed, other=None, digest=None):
+    """Those runs of a cell (or of the cell but for the hyperparameters `other`) and a seed.
+
+    digest  of the data, where it must be the same
+    """
+    return [r for r in found if r.what == what and r.seed == seed
+            and digest in (None, r.config["data"].get("digest"))
+            and {key: value for key, (value, _) in differences(r).items()} == (other or {})]
 
 
 def free(path):

@@ -9,12 +9,11 @@ alpha and sigma uniformly (NOTES.md, reading 30).
 
 import math
 import shlex
-import sys
 
 import numpy as np
 
 from ref import architectures, hyperparameters, rules, train
-from ref.common.command import UsageError, count, seed
+from ref.common.command import UsageError, count, say, seed, tell
 from ref.data import open_data
 from ref.settings import resolve
 
@@ -196,7 +195,6 @@ class Search:
             epochs=self.args.epochs, keep=self.args.keep, keep_epochs=self.args.keep_epochs)
         output.picture(place / "histogram.png",
                        lambda plt: figure5.histograms(plt, [figure5.read(place)]))
-        return place
 
 
 def found(search, number):
@@ -226,25 +224,24 @@ def work(args):
         if args.keep_epochs is not None:
             search.train(search.ranking(args.epochs)[:args.keep], args.keep_epochs)
     finally:
-        place = search.write()
+        search.write()
     ranking = search.ranking()
     for number in ranking[:5]:
         row = search.record(number).best(f"{search.selected_on}_error")
-        print(f"config {number}: {search.selected_on} error {search.error(number):.4g} in epoch "
-              f"{row['epoch']:.0f}, test error there {row['test_error']:.4g}")
+        tell(f"config {number}: {search.selected_on} error {search.error(number):.4g} in epoch "
+             f"{row['epoch']:.0f}, test error there {row['test_error']:.4g}")
     if ranking:
-        print(f"best of {len(search.settings)}, selected on the {search.selected_on} set:")
-        print(*found(search, ranking[0]), sep="\n")
-    print(f"wrote {place}")
+        tell(f"best of {len(search.settings)}, selected on the {search.selected_on} set:",
+             *found(search, ranking[0]))
     failed = [o.reason for o in search.outcomes.values() if o.state == "failed"]
     if failed:
-        print(f"error: {len(failed)} runs failed: {failed[0]}", file=sys.stderr)
+        say(f"error: {len(failed)} runs failed: {failed[0]}")
     return 1 if failed or not ranking else 0
 
 
 def main():
-    return command.carry_out(work, parser().parse_args())
+    command.carry_out(work, parser())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,17 +1,18 @@
 """Table 1: train every row for one network. python -m runs.table1 --data mnist --net fc
 
-Each row is a run of ref.train with its default hyperparameters. The same command goes on with runs
-that were stopped, and takes in folders below --work that ref.train was given by hand. Runs are
-recorded in --out with the table (CSV, JSON) and a picture of all curves.
+Each row is a run of ref.train with its default hyperparameters in a folder below --work. The same
+command goes on with runs that were stopped, and more --epochs with those that it has made. What is
+recorded in runs/results is shown beside them, marked as such; none of it is written, nor taken for
+yours. With `--out runs/results` the runs are recorded there, and rows that are recorded with as
+many epochs are not trained again.
 """
 
-import sys
-
-from ref import checkpoint, plots, rules, train
-from ref.common.command import UsageError, count
+from ref import checkpoint, rules, train
+from ref.common.command import UsageError, count, tell
 from ref.data import open_data
 
 from . import command, figures, jobs, output, paper, records
+from .command import RECORDED, is_record
 
 SHAPES = {(28, 28, 1): "mnist", (32, 32, 3): "cifar"}  # whose networks take such images
 
@@ -30,7 +31,7 @@ def parser():
 
 
 def column_of(data_name, net):
-    """(column of the table, name of the data set) for data with images of a size we have nets for.
+    """(column of the table, the opened data) for images of a size that we have networks for.
 
     Raises UsageError, DataFormatError.
     """
@@ -38,7 +39,7 @@ def column_of(data_name, net):
     if data.in_shape not in SHAPES:
         raise UsageError(f"--data {data_name}: Table 1 has no network for images of "
                          f"{'x'.join(map(str, data.in_shape))}")
-    return f"{SHAPES[data.in_shape]}-{net}", data.name
+    return f"{SHAPES[data.in_shape]}-{net}", data
 
 
 def check_rows(rows, column):
@@ -52,10 +53,12 @@ def check_rows(rows, column):
                              + ", ".join(paper.TABLE_1[column]))
 
 
-def job_of(column, data_name, row, seed, args, known=(), other=None):
-    """The job of a cell: a run that is there already, or one in a new folder below --work.
+def job_of(column, data, row, seed, args, other=None, parameters=False):
+    """The job of a cell: a run that these commands began below --work, or one in a new folder; or,
+    with --out runs/results, one that is recorded with as many epochs.
 
-    other  {hyperparameter: value} that takes the place of the row's own
+    other       {hyperparameter: value} that takes the place of the row's own
+    parameters  whether the run's parameters are needed: of a recorded one only curves are kept
     """
     rule, schedule = paper.method(row)
     arch = paper.network(column, row)
@@ -64,37 +67,46 @@ def job_of(column, data_name, row, seed, args, known=(), other=None):
     line = ["--rule", rule, "--arch", arch, "--data", args.data, "--seed", seed]
     line += ["--schedule", schedule] if schedule else []
     line += [word for key, value in other.items() for word in (f"--{key.replace('_', '-')}", value)]
-    wanted = (arch, rule, schedule, data_name)
-    mine = [r for r in known if r.what == wanted and r.seed == seed
-            and {key: value for key, (value, _) in records.differences(r).items()} == other
+    wanted = (arch, rule, schedule, data.name)
+    mine = [r for r in records.matching(records.read_all(args.work), wanted, seed, other,
+                                        data.digest) if (r.path / jobs.LOG).exists()
             and (r.epochs >= args.epochs or can_go_on(r))]
+    if is_record(args.out) and not parameters:
+        mine += [r for r in records.matching(records.read_all(RECORDED), wanted, seed, other)
+                 if r.epochs >= args.epochs]
     name = records.name_of(*wanted, seed, [f"{key}{value}" for key, value in other.items()])
     place = max(mine, key=lambda r: r.epochs).path if mine else records.free(args.work / name)
     return jobs.Job(place, tuple(line), args.epochs)
 
 
 def can_go_on(record):
-    """Whether ref.train can resume the run: only the small files of a recorded one are kept."""
+    """Whether ref.train can resume the run, or there is nothing to resume."""
     kept = (checkpoint.NAME, checkpoint.PREVIOUS, records.DIVERGED)
     return not record.rows or any((record.path / name).exists() for name in kept)
 
 
-def train_rows(column, data_name, rows, args):
-    """Train a column's rows for every seed and record them; {(row, seed): outcome}."""
-    known = records.read_all(args.work) + records.read_all(args.out)
-    return train_and_record({(row, seed): job_of(column, data_name, row, seed, args, known)
-                             for seed in args.seeds for row in rows}, args)
+def train_rows(column, data, rows, args):
+    """Train a column's rows for every seed; {(row, seed): job}, and their outcomes."""
+    todo = {(row, seed): job_of(column, data, row, seed, args) for seed in args.seeds
+            for row in rows}
+    return todo, train_and_record(todo, args)
 
 
 def train_and_record(todo, args):
-    """Train {key: job} and record their runs in --out; {key: outcome}."""
+    """Train {key: job} and copy their curves to --out; {key: outcome}."""
     try:
         outcomes = jobs.run(list(todo.values()), args.jobs)
-    finally:  # what was reached is recorded however this ends
+    finally:  # what was reached is kept however this ends
         for job in todo.values():
             if job.out.parent != args.out and (job.out / "config.json").exists():
-                records.collect(records.read(job.out), args.out)
+                tell(records.collect(records.read(job.out), args.out))
     return {key: outcomes[job] for key, job in todo.items()}
+
+
+def reached(todo, epochs):
+    """The runs of {key: job} that have begun, as they were after so many epochs."""
+    return [records.read(job.out).first(epochs) for job in todo.values()
+            if (job.out / "config.json").exists()]
 
 
 def summarise(runs):
@@ -103,7 +115,7 @@ def summarise(runs):
     A run that diverged is counted apart, whatever it reached before.
     """
     found = {"diverged": sum(bool(r.diverged) for r in runs)}
-    runs = [r for r in runs if not r.diverged]
+    runs = [r for r in runs if not r.diverged and r.rows]
     if not runs:
         return found
     found |= {"seeds": len(runs), "epochs": "/".join(str(r.epochs) for r in runs)}
@@ -113,7 +125,7 @@ def summarise(runs):
     return found
 
 
-def table(column, data_name, rows, cells, outcomes):
+def table(column, data_name, rows, cells, whose, outcomes=None):
     """The table's rows as dicts: ours beside the paper's, in % (None: there is none)."""
     on_paper = paper.TABLE_1[column] if data_name == paper.DATA[column.split("-")[0]] else {}
     for row in rows:
@@ -123,10 +135,11 @@ def table(column, data_name, rows, cells, outcomes):
         found = summarise(runs) if runs else {}
         train_paper, test_paper = on_paper.get(row, (None, None))
         bad = [f"seed {seed} {outcome.state}: {outcome.reason}"
-               for (r, seed), outcome in outcomes.items() if r == row and outcome.state != "done"]
+               for (r, seed), outcome in (outcomes or {}).items()
+               if r == row and outcome.state != "done"]
         comparable = "test" in found and test_paper is not None
         yield {
-            "method": plots.label(rule, schedule, row.endswith("-conv")), "network": arch,
+            "method": figures.label(row), "whose": whose, "network": arch,
             "data": data_name, "rule": rule, "schedule": schedule,
             "hyperparameters_from": records.defaults(arch, rule, schedule)[1],
             **{key: found.get(key) for key in ("seeds", "diverged", "epochs", "train", "train_low",
@@ -137,40 +150,55 @@ def table(column, data_name, rows, cells, outcomes):
         }
 
 
+def in_turn(groups):
+    """Tables {whose: rows} with the same rows as one, row by row; what is recorded only where it
+    is."""
+    for rows in zip(*groups.values(), strict=True):
+        yield from (row for row in rows if len(groups) == 1 or row["whose"] == "yours"
+                    or row["seeds"] or row["diverged"])
+
+
 def show(rows):
     """The table for a person."""
-    yield f"{'method':22} {'epochs':>9}  {'train / test, %':>16}  {'paper':>13}  test difference"
+    yield (f"{'method':22} {'whose':8} {'epochs':>9}  {'train / test, %':>16}  {'paper':>13}  "
+           "test difference")
     for row in rows:
         ours = (f"{row['train']:.2f} / {row['test']:.2f}" if row["seeds"] else
                 "diverged" if row["diverged"] else "missing")
         known = row["paper_test"] is not None
         papers = f"{row['paper_train']:.2f} / {row['paper_test']:.2f}" if known else ""
         gap = "" if row["test_difference"] is None else f"{row['test_difference']:+.2f}"
-        yield (f"{row['method']:22} {row['epochs'] or '':>9}  {ours:>16}  {papers:>13}  {gap:>6}  "
-               f"{row['problem']}").rstrip()
+        yield (f"{row['method']:22} {row['whose']:8} {row['epochs'] or '':>9}  {ours:>16}  "
+               f"{papers:>13}  {gap:>6}  {row['problem']}").rstrip()
 
 
 def work(args):
-    column, data_name = column_of(args.data, args.net)
+    column, data = column_of(args.data, args.net)
     rows = args.rows or list(paper.TABLE_1[column])
     check_rows(rows, column)
-    outcomes = train_rows(column, data_name, rows, args)
-    cells, _ = records.cells(records.read_all(args.out))
-    found = list(table(column, data_name, rows, cells, outcomes))
-    own = data_name == paper.DATA[column.split("-")[0]]
-    path = args.out / f"table1_{column}{'' if own else f'_{data_name}'}.csv"
+    todo, outcomes = train_rows(column, data, rows, args)
+    cells = {"recorded": records.cells(records.read_all(RECORDED))[0]}
+    if not is_record(args.out):
+        cells["yours"] = records.cells(reached(todo, args.epochs))[0]
+    found = list(in_turn({whose: list(table(column, data.name, rows, of_whom, whose,
+                                            outcomes if whose == list(cells)[-1] else None))
+                          for whose, of_whom in cells.items()}))
+    tell(*show(found))
+    own = data.name == paper.DATA[column.split("-")[0]]
+    path = args.out / f"table1_{column}{'' if own else f'_{data.name}'}.csv"
     output.write_csv(path, found)
-    output.write_about(path.with_suffix(".json"), "runs.table1", seeds=args.seeds,
+    output.write_about(path.with_suffix(".json"), "runs.table1", seeds=args.seeds, rows=found,
                        paper="Table 1, best train and best test error over the epochs")
+    curves = [run for of_whom in cells.values()
+              for run in figures.runs_of(of_whom, column, data.name, rows)]
     output.picture(path.with_suffix(".png"), lambda plt: figures.error_curves(
-        plt, [(f"{column}, {data_name}", figures.runs_of(cells, column, data_name, rows))]))
-    print(*show(found), f"wrote {path}", sep="\n")
+        plt, [(f"{column}, {data.name}", curves)]))
     return 1 if any(outcome.state != "done" for outcome in outcomes.values()) else 0
 
 
 def main():
-    return command.carry_out(work, parser().parse_args())
+    command.carry_out(work, parser())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

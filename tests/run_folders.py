@@ -9,7 +9,7 @@ ERRORS = [50.0, 20.0, 30.0]
 
 
 def make(path, row="bp", column="mnist-fc", test=ERRORS, train=None, seed=0, data=None, epochs=None,
-         **changes):
+         digest="0", **changes):
     """A run of a row of Table 1 with today's defaults, but for the hyperparameters in `changes`.
 
     test, train  errors by epoch (train: half of test)
@@ -25,7 +25,7 @@ def make(path, row="bp", column="mnist-fc", test=ERRORS, train=None, seed=0, dat
         "arguments": {"arch": arch, "rule": rule, "seed": seed, "epochs": epochs or len(test),
                       "dtype": "float32", "validation": 0, "hyperparameters": "default"},
         "augmentation": {"crop_padding": crop, "flip": flip},
-        "data": {"path": f"/data/{data}.h5", "name": data, "digest": "0"},
+        "data": {"path": f"/data/{data}.h5", "name": data, "digest": digest},
         "versions": {"commit": "abc", "processor": "a processor"},
         "started": f"2026-01-01T00:00:00+00:00 {path}",
     }

@@ -7,18 +7,25 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import noise_images
+from conftest import content, noise_images
 from run_folders import make
 
-from ref import plots
-from runs import figures, paper, records
+from ref import folder, plots
+from runs import figures, jobs, paper, records
 
-OUT, WORK = Path("runs/results"), Path("runs/out")
+OUT, WORK = Path("runs/out/results"), Path("runs/out/work")
+RECORDED = Path("runs/results")
 
 
 def rows(name):
     with open(OUT / f"{name}.csv") as file:
         return list(csv.DictReader(file))
+
+
+def assert_named(result, name):
+    """Every file of a figure is named on stdout."""
+    for path in OUT.glob(f"{name}.*"):
+        assert f"wrote {path}" in result.out.splitlines()
 
 
 def assert_picture(name):
@@ -47,7 +54,9 @@ def test_curves_of_what_is_recorded(command, here, module, family):
         + [(f"{family}-fc", "dtp-alternating", f"{k}.0", e) for k, e in ((1, 30), (2, 20), (3, 10))]
         + [(f"{family}-conv", "bp-conv", "1.0", 5)])
     about = json.loads((OUT / f"{module}.json").read_text())
-    assert about["runs"] == ["b", "a", "c"] and about["versions"]["processor"] is not None
+    assert [run["run"] for run in about["runs"]] == ["b", "a", "c"]
+    assert {run["run"]: run["epochs"] for run in about["runs"]} == {"a": 2, "b": 3, "c": 1}
+    assert about["versions"]["processor"] is not None
     assert_picture(module)
 
 
@@ -67,7 +76,7 @@ def test_dashed_train_and_solid_test(here):
     assert lines[3, 2].get_color() == lines[1, 0].get_color() == plots.COLOURS["bp"]
     assert lines[50, 20, 30].get_marker() == "o" and lines[3, 2].get_marker() in (None, "None")
     texts = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert texts == ["DTP, alternating", "BP", "train", "test"]
+    assert texts == ["DTP, alternating (yours, 3 ep.)", "BP (yours, 2 ep.)", "train", "test"]
     assert axes.get_xlabel() == "epoch" and axes.get_ylabel() == "error (%)"
     assert axes.get_ylim()[0] < 0  # an error of 0 is seen
     plt.close(figure)
@@ -78,18 +87,24 @@ def test_colours_are_distinct():
     assert len(set(colours)) == len(colours)
 
 
-def test_figure_2_trains_what_is_missing(command, here, tiny):
-    for row in list(paper.TABLE_1["mnist-fc"])[2:]:
-        make(OUT / row, row, data="tiny", test=[9])
+def test_figure_8_trains_yours(command, here, tiny, monkeypatch):
+    """Recorded or not, yours are trained; drawn are both, each marked."""
+    make(RECORDED / "bp", "bp", data="tiny", test=[9, 8])
+    monkeypatch.setitem(paper.TABLE_1, "mnist-fc", {"bp": None, "fa": None})
+    before = content(RECORDED)
     result = command("runs.figure8", "--data", tiny, "--epochs", 1, "--nets", "fc", "--jobs", 2)
-    assert result.status == 0 and "training 2 of 9" in result.out
-    assert len({row["method"] for row in rows("figure8_tiny")}) == 9
+    assert result.status == 0 and "training 2 of 2" in result.out
+    expected = {("bp", "recorded", "2"), ("bp", "yours", "1"), ("fa", "yours", "1")}
+    marks = ("method", "whose", "epochs")
+    assert {tuple(row[key] for key in marks) for row in rows("figure8_tiny")} == expected
+    assert content(RECORDED) == before
+    assert_named(result, "figure8_tiny")
     assert_picture("figure8_tiny")
     for more in ([], ["--epochs", 1]):
         (OUT / "figure8_tiny.csv").unlink()
         again = command("runs.figure8", "--data", tiny, "--nets", "fc", *more)
         assert again.status == 0 and "training" not in again.out
-        assert len(rows("figure8_tiny")) == 9
+        assert {tuple(row[key] for key in marks) for row in rows("figure8_tiny")} == expected
 
 
 def test_figure_4(command, here, tiny):
@@ -114,13 +129,29 @@ def test_figure_4(command, here, tiny):
 def test_figure_4_takes_runs_of_table_1(command, here):
     """On CIFAR-10, AO-SDTP's cell and, for 0 units, SDTP's: they share all hyperparameters."""
     noise_images(here / "cifar10.h5", shape=(32, 32, 3))
-    make(OUT / "cifar-fc_ao-sdtp-parallel", "ao-sdtp-parallel", "cifar-fc", test=[47, 46])
-    make(OUT / "cifar-fc_sdtp-parallel", "sdtp-parallel", "cifar-fc", test=[56, 55, 9])
-    make(OUT / "other", "ao-sdtp-parallel", "cifar-fc", aux=0, lr=0.5, test=[1, 1])
-    result = command("runs.figure4", "--data", "cifar10.h5", "--aux", "0,512", "--epochs", 2)
+    make(RECORDED / "cifar-fc_ao-sdtp-parallel", "ao-sdtp-parallel", "cifar-fc", test=[47, 46])
+    make(RECORDED / "cifar-fc_sdtp-parallel", "sdtp-parallel", "cifar-fc", test=[56, 55, 9])
+    make(RECORDED / "other", "ao-sdtp-parallel", "cifar-fc", aux=0, lr=0.5, test=[1, 1])
+    result = command("runs.figure4", "--data", "cifar10.h5", "--aux", "0,512", "--epochs", 2,
+                     "--out", RECORDED)
     assert result.status == 0 and "training" not in result.out
-    assert [(row["aux"], float(row["best_test_error"])) for row in rows(
-        "figure4_cifar-fc-parallel")] == [("0", 55), ("512", 46)]
+    with open(RECORDED / "figure4_cifar-fc-parallel.csv") as file:
+        found = list(csv.DictReader(file))
+    assert [(row["aux"], row["whose"], float(row["best_test_error"])) for row in found] == [
+        ("0", "recorded", 55), ("512", "recorded", 46)]
+
+
+def test_figure_4_beside_what_is_recorded(command, here, tiny):
+    """As it was after as many epochs as yours; one with fewer is left out."""
+    make(RECORDED / "a", "ao-sdtp-parallel", "mnist-fc", data="tiny", test=[40, 30, 20], aux=16)
+    make(RECORDED / "b", "ao-sdtp-parallel", "mnist-fc", data="tiny", test=[40])
+    before = content(RECORDED)
+    result = command("runs.figure4", "--data", tiny, "--aux", "16", "--epochs", 2)
+    assert result.status == 0 and content(RECORDED) == before
+    found = [(r["aux"], r["whose"], r["epochs"]) for r in rows("figure4_mnist-fc-parallel_tiny")]
+    assert found == [("16", "recorded", "2"), ("16", "yours", "2")]
+    assert float(rows("figure4_mnist-fc-parallel_tiny")[0]["best_test_error"]) == 30
+    assert_named(result, "figure4_mnist-fc-parallel_tiny")
 
 
 def test_figures_6_and_7(command, here, tiny):
@@ -143,11 +174,53 @@ def test_figures_6_and_7(command, here, tiny):
     error = ((p["W_4"] @ h + p["b_4"] - image) ** 2).mean()
     assert float(shown[0]["squared_error"]) == pytest.approx(error, rel=1e-4)
     for name in ("figure6_tiny", "figure7_tiny"):
+        assert_named(result, name)
         assert_picture(name)
 
 
+def test_figures_6_and_7_beside_what_is_recorded(command, here):
+    """Recorded runs, whose data lie at a path of another machine and which have no parameters,
+    give their curves; those that are needed are trained; what is recorded stays as it is."""
+    data = noise_images(here / "mnist.h5")
+    methods = {"bp": "BP", "dtp-parallel": "DTP, parallel", "sdtp-parallel": "SDTP, parallel"}
+    for row in methods:
+        make(RECORDED / f"mnist-autoencoder_{row}", row, "mnist-autoencoder", test=[0.03, 0.02],
+             digest="another")
+    before = content(RECORDED)
+    result = command("runs.figure6_7", "--data", data, "--epochs", 1, "--jobs", 2)
+    assert result.status == 0 and "training 3 of 3" in result.out, result
+    assert content(RECORDED) == before
+    found = {(row["method"], row["whose"], row["epochs"]) for row in rows("figure6")}
+    assert found == {(name, *what) for name in methods.values()
+                     for what in (("recorded", "2"), ("yours", "1"))}
+    assert {row["whose"] for row in rows("figure7")} == {"yours"}
+    for whose in ("recorded, 2 epochs", "yours, 1 epochs"):
+        assert f"{'BP':14} {whose}" in result.out
+    # asked to record: the curves stay those that are longer, the images are of yours
+    result = command("runs.figure6_7", "--data", data, "--epochs", 1, "--out", RECORDED)
+    assert result.status == 0 and "kept" in result.out
+    for name, epochs in (("figure6", "2"), ("figure7", "1")):
+        with open(RECORDED / f"{name}.csv") as file:
+            marks = {(row["whose"], row["epochs"]) for row in csv.DictReader(file)}
+        assert marks == {("recorded", epochs)}
+
+
+def test_figures_6_and_7_are_written_when_all_is_there(command, here, tiny, monkeypatch):
+    """One run fails: the figure of before stays."""
+    monkeypatch.setattr(jobs, "WAIT", 0.5)
+    line = ["runs.figure6_7", "--data", tiny]
+    assert command(*line, "--epochs", 1, "--jobs", 2).status == 0
+    before = {path: path.read_bytes() for path in OUT.glob("figure*")}
+    lock = folder.lock(WORK / "mnist-autoencoder_dtp-parallel_tiny")
+    result = command(*line, "--epochs", 2, "--jobs", 2)
+    lock.close()
+    assert result.status == 1 and "another process is training" in result.err
+    assert "before all runs are there" in result.err and result.err.count("\n") == 1
+    assert before == {path: path.read_bytes() for path in OUT.glob("figure*")}
+
+
 @pytest.mark.parametrize(("arguments", "names"), [
-    (["runs.figure2"], ["figure2", "table1"]),  # nothing is recorded
+    (["runs.figure2"], ["table1"]),  # nothing is recorded
     (["runs.figure2", "--nets", "fc,x"], ["--nets", "x"]),
     (["runs.figure2", "--epochs", "1", "--data", "tiny.h5"], ["tiny.h5", "cifar"]),
     (["runs.figure8", "--epochs", "0"], ["--epochs"]),

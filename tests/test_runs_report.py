@@ -11,7 +11,7 @@ from run_folders import make
 from ref import hyperparameters
 from runs import paper, ranks
 
-OUT = Path("runs/results")
+OUT, YOURS = Path("runs/results"), Path("runs/out/results")
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def page(command, here, monkeypatch):
     def write():
         with monkeypatch.context() as m:
             m.setitem(sys.modules, "matplotlib", None)
-            assert command("runs.report").status == 0
+            assert command("runs.report", "--out", "runs/results").status == 0
         return (OUT / "README.md").read_text()
 
     OUT.mkdir(parents=True)
@@ -60,10 +60,10 @@ def test_a_column(page):
     make(OUT / "d", "dfa", test=[2.0], lr=0.5)
     found = cells(page(), paper.COLUMNS["mnist-fc"])
     assert list(found) == list(paper.ROWS.values())[:9]
-    assert found["BP"] == ["0.00 / 1.48", "0.38 (0.25 to 0.50) / 1.60 (1.50 to 1.70)", "+0.12",
-                           "3/2", "2", "Table 5"]
-    assert found["FA"] == ["0.00 / 1.85", "1.25 / 2.50", "+0.65", "2", "1", "found"]
-    assert found["DFA"] == ["0.85 / 2.75", "missing", "", "", "", ""]  # only a variant is there
+    assert found["BP"] == ["recorded", "0.00 / 1.48", "0.38 (0.25 to 0.50) / 1.60 (1.50 to 1.70)",
+                           "+0.12", "3/2", "2", "Table 5"]
+    assert found["FA"] == ["recorded", "0.00 / 1.85", "1.25 / 2.50", "+0.65", "2", "1", "found"]
+    assert found["DFA"] == ["", "0.85 / 2.75", "missing", "", "", "", ""]  # only a variant is there
 
 
 def test_verdict_and_order(page):
@@ -95,11 +95,11 @@ def test_other_runs_are_listed_with_what_differs(page):
     found = cells(page(), "All runs")
     assert len(found) == 5  # f has no epoch
     what = {name[2]: cells for name, cells in found.items()}
-    assert what["a"][:3] == ["", "2", "1.50 (2)"]
-    assert what["b"][:3] == ["lr 0.5 (default 0.000152)", "2", "1.25 (2)"]
-    assert what["c"][0] == "another run of this cell and seed is longer"
-    assert what["d"][0] == "not in the paper's table" and what["e"][0] == "on digits"
-    assert what["a"][5:] == ["2.0", "abc", "a processor", "2026-01-01"]
+    assert what["a"][:4] == ["recorded", "", "2", "1.50 (2)"]
+    assert what["b"][:4] == ["recorded", "lr 0.5 (default 0.000152)", "2", "1.25 (2)"]
+    assert what["c"][1] == "another run of this cell and seed is longer"
+    assert what["d"][1] == "not in the paper's table" and what["e"][1] == "on digits"
+    assert what["a"][6:] == ["2.0", "abc", "a processor", "2026-01-01"]
 
 
 def test_what_a_run_with_the_papers_hyperparameters_changed(page):
@@ -109,7 +109,7 @@ def test_what_a_run_with_the_papers_hyperparameters_changed(page):
     config["arguments"]["hyperparameters"] = "paper"
     path.write_text(json.dumps(config))
     (found,) = cells(page(), "All runs").values()
-    assert found[0] == "lr 0.5 (Table 5 0.000168), otherwise Table 5's"
+    assert found[1] == "lr 0.5 (Table 5 0.000168), otherwise Table 5's"
 
 
 def test_diverged(page):
@@ -120,15 +120,15 @@ def test_diverged(page):
         (OUT / name / "diverged").write_text("epoch 2: NaN\n")
     text = page()
     found = cells(text, paper.COLUMNS["mnist-fc"])
-    assert found["BP"][1] == "0.75 / 1.50; 1 of 2 diverged"
-    assert found["FA"][1:3] == ["1 of 1 diverged", ""]
+    assert found["BP"][2] == "0.75 / 1.50; 1 of 2 diverged"
+    assert found["FA"][2:4] == ["1 of 1 diverged", ""]
     assert "diverged: epoch 2: NaN" in section(text, "All runs")
 
 
 def test_the_autoencoder_in_numbers(page):
     make(OUT / "a", "bp", "mnist-autoencoder", test=[0.0123, 0.02])
     assert cells(page(), "Figures 6 and 7: autoencoder") == {
-        "BP": ["2", "0.01000", "0.02000", "0.01230 (1)"]}
+        "BP": ["recorded", "2", "0.01000", "0.02000", "0.01230 (1)"]}
 
 
 def test_the_same_folders_give_the_same_page(page):
@@ -144,10 +144,31 @@ def test_pictures_are_linked(command, here):
     make(OUT / "a", "bp", test=[3, 1.5])
     make(OUT / "b", "fa", "cifar-lc", test=[60, 50])
     (OUT / "figure4_cifar-fc-parallel.png").write_bytes(b"a picture made before")
-    assert command("runs.report").status == 0
+    assert command("runs.report", "--out", OUT).status == 0
     links = re.findall(r"\]\((.*?)\)", (OUT / "README.md").read_text())
     assert {"figure2.png", "figure8.png", "figure4_cifar-fc-parallel.png"} <= set(links)
     assert all((OUT / link).is_file() for link in links)
+
+
+def test_recorded_and_yours(command, here):
+    """By default a page of both, in a place of one's own; the recorded one tells of no other."""
+    make(OUT / "a", "bp", test=[2.0, 1.5])
+    make(YOURS / "mine", "bp", test=[4.0])
+    make(YOURS / "other", "fa", test=[5.0])
+    before = {path: path.read_bytes() for path in OUT.rglob("*") if path.is_file()}
+    assert command("runs.report").status == 0
+    assert before == {path: path.read_bytes() for path in OUT.rglob("*") if path.is_file()}
+    text = (YOURS / "README.md").read_text()
+    lines = [[cell.strip() for cell in line.strip("|").split("|")][:6] for line in
+             section(text, paper.COLUMNS["mnist-fc"]).splitlines() if line.startswith("| ")]
+    assert ["BP", "recorded", "0.00 / 1.48", "0.75 / 1.50", "+0.02", "2"] in lines
+    assert ["BP", "yours", "0.00 / 1.48", "2.00 / 4.00", "+2.52", "1"] in lines
+    assert ["FA", "yours", "0.00 / 1.85", "2.50 / 5.00", "+3.15", "1"] in lines
+    assert [line[:2] for line in lines].count(["FA", "recorded"]) == 0
+    assert "(../../results/a/metrics.csv)" in text and "(mine/metrics.csv)" in text
+    assert command("runs.report", "--out", OUT).status == 0
+    assert "| yours |" not in (OUT / "README.md").read_text()
+    assert "yours" not in (OUT / "table1.csv").read_text()
 
 
 def test_bad_input(command, here):

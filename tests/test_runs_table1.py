@@ -10,14 +10,17 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import noise_images
+from conftest import content, noise_images
 from run_folders import make
 
-from ref import folder
+from ref import checkpoint, folder
+from ref.data import open_data
 from runs import jobs, records
+from runs.command import STOPPED
 
 ROOT = Path(__file__).resolve().parents[1]
-OUT, WORK = Path("runs/results"), Path("runs/out")
+OUT, WORK = Path("runs/out/results"), Path("runs/out/work")
+RECORDED = Path("runs/results")
 
 
 @pytest.fixture
@@ -25,7 +28,12 @@ def table1(command, here, tiny):
     return lambda *arguments: command("runs.table1", "--data", tiny, "--epochs", 2, *arguments)
 
 
-def table(path="runs/results/table1_mnist-fc_tiny.csv"):
+def table_rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def table(path="runs/out/results/table1_mnist-fc_tiny.csv"):
     with open(path) as file:
         return {row["rule"] + (row["schedule"] and f"-{row['schedule']}"): row
                 for row in csv.DictReader(file)}
@@ -86,7 +94,8 @@ def test_interrupted(table1, tiny, here):
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err == "stopped, every run has its checkpoint; the same command goes on\n"
+    said = [line for line in err.splitlines() if "matplotlib" not in line]
+    assert said == [STOPPED]
     counts = [len(metrics(run)) for run in runs]
     assert all(0 < n < 3000 for n in counts)
     # 3 epochs more than it has, on either side
@@ -100,6 +109,36 @@ def test_interrupted(table1, tiny, here):
     for run in runs:
         assert metrics(OUT / run.name) == metrics(Path("other") / run.name)
         assert len(metrics(OUT / run.name)) == int(epochs)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_children_of_a_command_that_is_killed(table1, tiny, here, how):
+    """They write a checkpoint and end, though nobody can ask them to; the same command again
+    waits for them, and goes on."""
+    line = ["--data", str(tiny), "--rows", "bp,fa", "--jobs", "2", "--epochs", "20000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runs.table1", *line], stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    runs = [WORK / f"mnist-fc_{row}_tiny" for row in ("bp", "fa")]
+    end = time.monotonic() + 60
+    while not all((run / "checkpoint.h5").exists() for run in runs):
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(how)
+    process.wait()
+    counts = []
+    for run in runs:
+        jobs.wait_for(jobs.Job(run, (), 1), [].append)
+        folder.lock(run).close()  # nobody holds it any more
+        assert "stopped in epoch" in (run / jobs.LOG).read_text()
+        _, state = checkpoint.load(run)
+        counts.append(len(metrics(run)))
+        assert state["epoch"] == counts[-1] + 1  # what it was in when it was stopped
+        config = json.loads((run / "config.json").read_text())
+        config["arguments"]["epochs"] = 1  # so that a resumed run may have fewer than 20000
+        (run / "config.json").write_text(json.dumps(config))
+    assert table1(*line, "--epochs", max(counts) + 1).status == 0
+    assert [len(metrics(run)) for run in runs] == [max(counts) + 1] * 2
 
 
 def test_one_row_fails(table1):
@@ -132,7 +171,9 @@ def test_a_run_that_diverged(here, tiny):
 
 
 def test_a_diverged_row_in_the_table(table1, tiny):
-    make(WORK / "mine", "bp", data="tiny", test=[80, 70], epochs=9)
+    make(WORK / "mine", "bp", data="tiny", test=[80, 70], epochs=9,
+         digest=open_data(tiny).digest)
+    (WORK / "mine" / jobs.LOG).write_text("")
     (WORK / "mine" / "diverged").write_text("epoch 3: NaN\n")
     result = table1("--rows", "bp", "--epochs", 9)
     assert result.status == 1 and "diverged" in result.out
@@ -141,32 +182,74 @@ def test_a_diverged_row_in_the_table(table1, tiny):
     assert row["problem"] == "seed 0 diverged: epoch 3: NaN"
 
 
-def test_runs_made_by_hand_are_taken_in(table1, command, tiny):
-    """A folder of ref.train with another name; a run with other settings is not taken."""
+def test_runs_made_by_hand_are_let_alone(table1, command, tiny):
+    """Even below --work, with the same settings and fewer epochs: nobody asked to go on there."""
     assert command("ref.train", "--rule", "bp", "--data", tiny, "--epochs", 2, "--lr", "0.1",
                    "--out", WORK / "other").status == 0
     assert command("ref.train", "--rule", "bp", "--data", tiny, "--epochs", 1, "--out",
                    WORK / "byhand").status == 0
-    first = metrics(WORK / "byhand")
+    byhand = content(WORK / "byhand")
     assert table1("--rows", "bp").status == 0
-    assert sorted(p.name for p in WORK.iterdir()) == ["byhand", "other"]
-    assert metrics(OUT / "mnist-fc_bp_tiny")[:1] == first
-    assert len(metrics(WORK / "byhand")) == 2
+    assert sorted(p.name for p in WORK.iterdir()) == ["byhand", "mnist-fc_bp_tiny", "other"]
+    assert content(WORK / "byhand") == byhand
+    assert metrics(OUT / "mnist-fc_bp_tiny") == metrics(WORK / "mnist-fc_bp_tiny")
 
 
-def test_recorded_runs_need_no_folder(table1):
-    """Enough epochs among the results: skipped; fewer, without a checkpoint: trained anew."""
-    make(OUT / "recorded", "bp", data="tiny", test=[9, 8])
-    assert "training" not in table1("--rows", "bp").out and not WORK.exists()
-    assert "training 1" in table1("--rows", "bp", "--epochs", 3).out
+def test_what_is_recorded_is_shown_beside_yours(table1, command):
+    """The epochs asked for are trained, though more are recorded; both are marked, with their own
+    epochs; nothing that is recorded changes, and every file that is written is named."""
+    make(RECORDED / "a", "bp", data="tiny", test=[9, 8, 7, 6])
+    make(RECORDED / "b", "bp", data="tiny", test=[5], seed=1)
+    before = content(RECORDED)
+    result = table1("--rows", "bp,fa", "--epochs", 1)
+    assert result.status == 0 and "training 2 of 2" in result.out
+    assert content(RECORDED) == before
+    found = table_rows("runs/out/results/table1_mnist-fc_tiny.csv")
+    assert [(r["rule"], r["whose"], r["epochs"], r["seeds"]) for r in found] == [
+        ("bp", "recorded", "4/1", "2"), ("bp", "yours", "1", "1"), ("fa", "yours", "1", "1")]
+    assert float(found[0]["test"]) == 5.5
+    assert float(found[1]["test"]) == float(metrics(WORK / "mnist-fc_bp_tiny")[0]["test_error"])
+    lines = [line.split()[:3] for line in result.out.splitlines()]
+    assert ["BP", "recorded", "4/1"] in lines and ["BP", "yours", "1"] in lines
+    written = {path for path in OUT.iterdir() if path.is_file()}
+    assert {Path(line.removeprefix("wrote ")) for line in result.out.splitlines()
+            if line.startswith("wrote ")} == written
+    # again, with more and with fewer: the same run goes on, and is shown as it was then
+    assert table1("--rows", "bp", "--epochs", 3).status == 0
+    assert "training" not in table1("--rows", "bp", "--epochs", 1).out
+    (again,) = [r for r in table_rows("runs/out/results/table1_mnist-fc_tiny.csv")
+                if r["whose"] == "yours"]
+    assert again == found[1]
+
+
+def test_recording(table1):
+    """With --out runs/results: enough epochs are recorded: skipped; fewer: trained and recorded."""
+    make(RECORDED / "a", "bp", data="tiny", test=[9, 8])
+    asked = ("--rows", "bp", "--out", RECORDED)
+    assert "training" not in table1(*asked).out and not WORK.exists()
+    assert "training 1" in table1(*asked, "--epochs", 3).out
+    assert len(metrics(WORK / "mnist-fc_bp_tiny")) == 3
+    (row,) = table_rows("runs/results/table1_mnist-fc_tiny.csv")
+    assert (row["whose"], row["epochs"]) == ("recorded", "3")
+
+
+def test_other_data_of_the_same_name(table1, here):
+    """A run of another file is neither shown as this one's nor gone on with."""
+    for seed in (1, 2):
+        (here / str(seed)).mkdir()
+        data = noise_images(here / str(seed) / "tiny.h5", seed=seed)
+        assert table1("--rows", "bp", "--epochs", seed, "--data", data).status == 0
+    assert sorted((p.name, len(metrics(p))) for p in WORK.iterdir()) == [
+        ("mnist-fc_bp_tiny", 1), ("mnist-fc_bp_tiny-2", 2)]
+    assert table1("--rows", "bp", "--epochs", 3, "--data", here / "1" / "tiny.h5").status == 0
     assert len(metrics(WORK / "mnist-fc_bp_tiny")) == 3
 
 
 def test_the_paper_beside_it(table1, here):
     """Real numbers only for the paper's own data set."""
     noise_images(here / "mnist.h5")
-    make(OUT / "a", "bp", test=[2.0, 1.5], train=[0.5, 0.25])
-    result = table1("--data", "mnist.h5", "--rows", "bp,tp-parallel")
+    make(RECORDED / "a", "bp", test=[2.0, 1.5], train=[0.5, 0.25])
+    result = table1("--data", "mnist.h5", "--rows", "bp,tp-parallel", "--out", RECORDED)
     assert result.status == 0
     found = table("runs/results/table1_mnist-fc.csv")
     assert float(found["bp"]["test_difference"]) == pytest.approx(1.5 - 1.48)
@@ -211,10 +294,12 @@ def test_bad_input(command, here, tiny, arguments, names):
     command.refused("runs.table1", "--data", tiny, *arguments, names=names)
 
 
-def test_a_folder_that_is_being_trained(table1, here, tiny):
-    """Another process holds the lock: that row fails with a line about it."""
+def test_a_folder_that_is_being_trained(table1, here, tiny, monkeypatch):
+    """Another process holds the lock: we wait, saying so; in the end that row fails."""
     assert table1("--rows", "bp").status == 0
+    monkeypatch.setattr(jobs, "WAIT", 0.5)
     lock = folder.lock(WORK / "mnist-fc_bp_tiny")
     result = table1("--rows", "bp", "--epochs", 3)
     lock.close()
-    assert result.status == 1 and "another process is training" in result.out
+    assert result.status == 1 and result.out.count("waiting for it") == 1
+    assert "another process is training" in result.out.splitlines()[-4]
