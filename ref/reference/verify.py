@@ -39,6 +39,7 @@ class Row:
     worst: tuple = ()  # index of the largest error
     theirs: float = 0.0  # at that index
     ours: float = 0.0
+    lean: float = 0.0  # how far a change is too large as a whole, 1 for all entries at their limit
 
     @property
     def verdict(self):
@@ -70,7 +71,7 @@ class Measure(Allowances):
         return Row(q, _relative(difference[worst], unit), _relative(limit[worst], unit),
                    not wrong.any() and abs(lean) <= LEAN,
                    wrong=int(wrong.sum()), worst=tuple(int(k) for k in worst),
-                   theirs=float(a[worst]), ours=float(b[worst]))
+                   theirs=float(a[worst]), ours=float(b[worst]), lean=lean)
 
     def lean(self, q, error, limit, ours):
         """How far a change is too large as a whole: 1 where every entry is by its allowance.
