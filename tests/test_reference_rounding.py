@@ -100,6 +100,19 @@ def test_a_target_is_held_to_its_displacement(alpha, tmp_path):
     assert first(by_replay("theirs", wrong).rows).quantity.name == "step_1/h_hat_3"
 
 
+@pytest.mark.parametrize("way", ["permuted", "naive"])
+@pytest.mark.parametrize("alpha", ["1e-6", "1e-8", "1e-10"])
+def test_targets_nearer_than_float32_can_tell(alpha, way, tmp_path):
+    """Right files in float64: most digits of h - ĥ are gone, and float32 shows nothing of it."""
+    for seed in range(3):
+        made = right_files.made(tmp_path / "out.h5", [
+            "--rule", "dtp", "--arch", "dense 12, dense 12, dense 12, softmax 5", "--in-shape",
+            "3x3x1", "--batch-size", "8", "--steps", "2", "--epsilon", "1e-8", "--epsilon-form",
+            "kingma", "--alpha", alpha, "--seed", str(seed)], way, np.random.default_rng(seed))
+        result = by_replay("theirs", made)
+        assert result.agrees, first(result.rows)
+
+
 def test_a_change_that_is_too_large_as_a_whole(tmp_path):
     """Every entry within its allowance, all on the same side."""
     right = Verified(content(tmp_path, "--rule", "bp", "--arch", "dense 9, softmax 4",

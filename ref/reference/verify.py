@@ -76,7 +76,8 @@ class Measure(Allowances):
     def lean(self, q, error, limit, ours):
         """How far a change is too large as a whole: 1 where every entry is by its allowance.
 
-        The mean of error/allowance along the change, weighted by change/allowance. 0 for what is
+        The mean of error/allowance along the change, weighted by change/allowance, over the
+        entries that are allowed less than their change: of others nothing is known. 0 for what is
         no change.
         """
         if q.stem[0] == "h_hat":
@@ -86,7 +87,7 @@ class Measure(Allowances):
         else:
             return 0.0
         change = ours[q.name] - start
-        known = limit > 0
+        known = (limit > 0) & (limit < np.abs(change))
         weight = np.where(known, change / np.where(known, limit, 1.0), 0.0)
         along = np.where(known, error / np.where(known, limit, 1.0), 0.0)
         total = float(np.abs(weight).sum())
