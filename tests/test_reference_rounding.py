@@ -160,3 +160,18 @@ def test_what_adam_makes_of_a_gradient_that_is_off():
     two = update.of_adam(s, "hat", [g, g], [np.full(4, 1e-3)] * 2)
     assert two[0] < 1e-3 and (two[1:] > 0.01).all()  # anything from -lr to lr
     assert not update.of_adam(s | {"epsilon": 0.0}, "hat", [0 * g], [0 * g]).any()
+
+
+def test_adams_largest_step_lies_between():
+    """Where g_2 may be almost anything, its ends do not make the largest step."""
+    s = {"lr": 1.0, "beta1": 0.9, "beta2": 0.999, "epsilon": 0.0}
+    g, a = [np.array([-2e-3]), np.array([2e-3])], [np.zeros(1), np.array([5e-2])]
+
+    def u(x):
+        m, v = 0.09 * g[0] + 0.1 * x, 0.001 * (0.999 * g[0]**2 + x**2)
+        return m / np.sqrt(v) * np.sqrt(1 - 0.999**2) / (1 - 0.9**2)
+
+    furthest = max(abs(u(x) - u(g[1])) for x in g[1] + np.linspace(-1, 1, 9999) * a[1])
+    ends = max(abs(u(g[1] + side * a[1]) - u(g[1])) for side in (1, -1))
+    assert ends < 0.9 * furthest
+    assert np.allclose(update.of_adam(s, "hat", g, a), furthest, rtol=1e-3)
