@@ -1,8 +1,9 @@
 """Right files that are not ours: the same mathematics, with sums in other orders and other code.
 
-`draw(rng)` gives the arguments of ref.reference write for a random case; `made(path, given, rng)`
-a Content whose every result was computed again by one of the ways of WAYS, each step from its own
-parameters, with an optimiser of its own. `scaled` plants an error in one parameter's update.
+`draw(rng)` gives the arguments of ref.reference write for a random case; `made(path, given, way,
+rng)` a Content whose every result was computed again by one of the ways of WAYS, each step from
+its own parameters, with an optimiser of its own. `scaled` plants an error in one parameter's
+update.
 """
 
 import contextlib
@@ -125,13 +126,18 @@ class Optimizer:
 
 
 def made(path, given, way, rng):
-    """The Content of ref.reference write with these arguments, its results computed another way.
+    """The Content of ref.reference write with these arguments, its results computed another way."""
+    content = cli.write(cli.parser().parse_args(["write", str(path), *given]))
+    path.unlink()
+    return remade(content, way, rng)
+
+
+def remade(content, way, rng):
+    """The same start and inputs, every result computed another way.
 
     way  one of WAYS, or "naive": one example, one unit at a time in double precision, its results
          rounded to the file's type
     """
-    content = cli.write(cli.parser().parse_args(["write", str(path), *given]))
-    path.unlink()
     arrays = {q.name: content.arrays[q.name] for q in content.quantities if q.is_input}
     rule, dtype = rules.get(content.rule), content.arrays["init/W_1"].dtype
     params = quantities.by_layer(content.net, {

@@ -14,10 +14,12 @@ nearly zero by its own size. So every array gets an allowance for each of its en
 
 *What float32 does*: the same step from the same numbers in float32; its error, for a file in
 float64 times 2^-29, the ratio of the two precisions, since rounding errors are proportional to it.
-It is one sample of the error. What an entry is allowed comes from the largest of its own error and
-the root mean square of its row, of its column and of the array. *What the allowances of the
-parameters do*: the step from parameters that are off by these, each with a random sign (one that
-is smaller than its own allowance gets the other sign: the rule sign-symmetry asks for it).
+It is one sample of the error. (Where ĥ_l is so near to h_l that float32 can't tell them apart, it
+shows nothing; then also the same step in float64, each value of σ off by its own rounding.) What
+an entry is allowed comes from the largest of its own error and the root mean square of its row, of
+its column and of the array. *What the allowances of the parameters do*: the step from parameters
+that are off by these, each with a random sign (one that is smaller than its own allowance gets the
+other sign: the rule sign-symmetry asks for it).
 
 So an array agrees if inputs that agree can give it, and nothing that follows from a difference
 too small to be seen is called wrong.
@@ -101,11 +103,13 @@ class Allowances:
         return update.spread(self.start.setting, group, [ours[g] for g in gradients],
                              [self.allowed(self.by_name[g], ours)[0] for g in gradients])
 
-    def learn(self, single, ours, carried=None):
-        """Take in what float32 and the parameters' allowances did: {name: array} like ours."""
+    def learn(self, single, ours, carried, shaken):
+        """Take in what float32, the parameters' allowances and rounded σ did: {name: array}."""
         ratio = float(np.finfo(self.dtype).eps / np.finfo(np.float32).eps)
         for name, array in single.items():
             part = ROUNDING * ratio * typical(array - ours[name])
+            if name in shaken:
+                part = part + ROUNDING * typical(shaken[name] - ours[name])
             if carried:
                 part = part + CARRIED * typical(carried[name] - ours[name])
             self.rounding[name] = part

@@ -67,8 +67,9 @@ def parser():
                    help="compare with this file; without it, everything is recomputed in float64 "
                         "from the parameters, inputs and noise in THEIRS")
     v.add_argument("--rtol", type=options.positive,
-                   help="largest error that agrees, relative to the largest entry of the array "
-                        "(default 1e-9 for float64, 1e-4 for float32)")
+                   help="error that agrees, relative to the largest entry of the array; what "
+                        "rounding makes of it comes on top (default 1e-9 for float64, 1e-4 for "
+                        "float32)")
     v.add_argument("--atol-scale", type=options.number_from(0), default=0.0, metavar="S",
                    help="measure an array whose largest entry is below S against S instead, so "
                         "that rounding in an array that should be all zero is no error (default "

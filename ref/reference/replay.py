@@ -12,6 +12,8 @@ from ..training import Trainer
 from . import quantities
 from .allowance import moved
 
+NEAR = 1e-4  # of h: displacements below it have lost three of float32's seven digits
+
 
 def missing(content):
     """Names of the arrays that a replay needs and the file does not have."""
@@ -72,15 +74,35 @@ class Inquiry:
         self.of_parameter = {}  # {"W_1": allowance}, of those that were trained
 
     def samples(self, x, y, part, eps, drawn):
-        """(what the rule gives in float32, with parameters off by their allowance or None)."""
+        """What the rule gives in float32, with parameters off by their allowance, and with every
+        σ off by its rounding; the last two None where there is nothing to learn from them."""
         params = self.trainer.params | drawn
         single = self._step(_mapped(params, lambda name, a: a.astype(np.float32)),
                             *(_single(a) for a in (x, y)), part, _single(eps))
+        shaken = self._shaken(single, x, y, part, eps, drawn)
         if not self.of_parameter:
-            return single, None
+            return single, None, shaken
         off = _mapped(params, lambda name, a: moved(a, self.of_parameter[name], self.rng)
                       if name in self.of_parameter else a)
-        return single, self._step(off, x, y, part, eps)
+        return single, self._step(off, x, y, part, eps), shaken
+
+    def _shaken(self, single, x, y, part, eps, drawn):
+        """The forward phase with each value of σ off by its own rounding; where targets are so
+        near to their activities that float32 cannot tell the two apart, and so shows nothing."""
+        h, h_hat = single["h"], single.get("h_hat", {})
+        if all(np.abs(h_hat[l] - h[l]).max() > NEAR * np.abs(h[l]).max() for l in h_hat):
+            return None
+        size = np.finfo(self.allowances.dtype).eps
+
+        def value(act):
+            return lambda a, out=None: (v := act.value(a)) * (
+                1 + size * self.rng.standard_normal(v.shape))
+
+        net = self.trainer.net
+        net = replace(net, act={l: a._replace(value=value(a)) for l, a in net.act.items()})
+        rule, options = self.trainer.rule, self.trainer.options
+        return rule.step(net, self.trainer.params | drawn, x, y, eps=eps, phase="forward",
+                         **options)
 
     def _step(self, params, x, y, part, eps):
         rule, net, options = self.trainer.rule, self.trainer.net, self.trainer.options
@@ -88,8 +110,8 @@ class Inquiry:
 
     def learn(self, t, part, ours, samples):
         """Hand on what was found about step t, whose part gave `ours`."""
-        single, carried = (named(t, out) if out else None for out in samples)
-        self.allowances.learn(single, ours, carried)
+        single, carried, shaken = (named(t, out) if out else {} for out in samples)
+        self.allowances.learn(single, ours, carried, shaken)
         for group, trained in self.trainer.trained.items():
             for name in trained if part in ("both", group) else ():
                 q = self.allowances.by_name.get(f"step_{t}/after/{name}")

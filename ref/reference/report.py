@@ -77,6 +77,9 @@ def entries(row):
     size = int(np.prod(row.quantity.shape, dtype=int))
     many = f"{row.wrong} entries differ" if row.quantity.per_example else (
         f"{row.wrong} of {size} entries differ")
+    if not row.wrong:
+        many = (f"no entry differs by itself, but as a whole the change is too "
+                f"{'large' if row.lean > 0 else 'small'}")
     at = f" at {list(row.worst)}" if row.worst else ""
     return f"{many}, the worst{at}: theirs {row.theirs:.9g}, ours {row.ours:.9g}"
 

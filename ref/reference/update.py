@@ -5,8 +5,9 @@ Plain gradient descent multiplies an error of the gradient by its rate. Adam's c
     u = lr_t m / (√v + ε_t),   m = Σ_k (1 - β1) β1^(t-k) g_k,   v = Σ_k (1 - β2) β2^(t-k) g_k²
 
 Where g is large beside ε, u hardly depends on it at the first step (its sign, times lr); where g
-is nearly zero, any error decides u. No derivative tells both: u is computed again with g_k + a_k
-and with g_k - a_k, for each step k in turn.
+is nearly zero, any error decides u. No derivative tells both: u is computed again with g_k + a_k,
+with g_k - a_k and, since u may be larger in between, with the g_k of largest |u| if that is nearer,
+for each step k in turn.
 """
 
 from math import sqrt
@@ -48,9 +49,13 @@ def of_adam(s, form, gradients, allowances):
     u, total = change(m, v), np.zeros_like(m)
     for w1, w2, g, a in zip(first, second, gradients, allowances, strict=True):
         worst = np.zeros_like(m)
-        for sign in (1, -1):
-            off = sign * a
+        for off in (a, -a, np.clip(_extreme(m - w1 * g, v - w2 * g * g, w1, w2) - g, -a, a)):
             moved = change(m + w1 * off, v + w2 * (2 * g + off) * off)
             np.maximum(worst, np.abs(moved - u), out=worst)
         total += worst
     return lr_t * total
+
+
+def _extreme(m, v, w1, w2):
+    """The x where |m + w1 x| / √(v + w2 x²) is largest: w1 v / (w2 m); 0 where m is 0."""
+    return np.where(m != 0, w1 * np.maximum(v, 0.0) / np.where(m != 0, w2 * m, 1.0), 0.0)

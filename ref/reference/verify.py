@@ -39,6 +39,7 @@ class Row:
     worst: tuple = ()  # index of the largest error
     theirs: float = 0.0  # at that index
     ours: float = 0.0
+    lean: float = 0.0  # how far a change is too large as a whole, 1 for all entries at their limit
 
     @property
     def verdict(self):
@@ -70,12 +71,13 @@ class Measure(Allowances):
         return Row(q, _relative(difference[worst], unit), _relative(limit[worst], unit),
                    not wrong.any() and abs(lean) <= LEAN,
                    wrong=int(wrong.sum()), worst=tuple(int(k) for k in worst),
-                   theirs=float(a[worst]), ours=float(b[worst]))
+                   theirs=float(a[worst]), ours=float(b[worst]), lean=lean)
 
     def lean(self, q, error, limit, ours):
         """How far a change is too large as a whole: 1 where every entry is by its allowance.
 
-        The mean of error/allowance along the change, weighted by change/allowance. 0 for what is
+        The mean of error/allowance along the change, weighted by change/allowance, over the
+        entries that are allowed less than their change: of others nothing is known. 0 for what is
         no change.
         """
         if q.stem[0] == "h_hat":
@@ -85,7 +87,7 @@ class Measure(Allowances):
         else:
             return 0.0
         change = ours[q.name] - start
-        known = limit > 0
+        known = (limit > 0) & (limit < np.abs(change))
         weight = np.where(known, change / np.where(known, limit, 1.0), 0.0)
         along = np.where(known, error / np.where(known, limit, 1.0), 0.0)
         total = float(np.abs(weight).sum())
