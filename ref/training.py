@@ -133,8 +133,13 @@ def phase_of_step(rule, schedule, t):
 
 
 def to_input(images, xp, dtype):
-    """uint8 images -> activities h_0 in [0, 1] of the given dtype, on xp's device."""
-    return xp.divide(xp.asarray(images), 255, dtype=dtype)
+    """Images -> activities h_0 of the given dtype, on xp's device.
+
+    uint8 become [0, 1]; floats are taken as they are.
+    """
+    if images.dtype == np.uint8:
+        return xp.divide(xp.asarray(images), 255, dtype=dtype)
+    return xp.asarray(images).astype(dtype, copy=False)
 
 
 def batch_of(net, images, labels, xp, dtype):
