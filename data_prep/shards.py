@@ -15,6 +15,7 @@ the fill value, the largest of their type, which is no class. ref/rows.py reads 
 one and says which is missing; another reader can at least check the labels.
 """
 
+import contextlib
 import errno
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,8 @@ import numpy as np
 
 from data_prep import hdf5, jpeg
 from data_prep.hdf5 import DataError
-from data_prep.imagenet_files import printable
+from data_prep.imagenet_labels import printable
+from ref.common import files
 from ref.common.command import UserError
 from ref.common.hdf5 import attribute
 
@@ -143,25 +145,44 @@ def label_type(n_classes):
     return np.dtype(np.uint8 if n_classes < 256 else np.uint16)
 
 
-def write_index(path, parts, *, name, classes, seed, source, command, sha256):
+def write_index(path, parts, **about):
     """Write the index over finished shards, whole or not at all. Raises DataError, OSError.
 
-    parts: {"train": [(shard, n)], "test": the same}, n images in each. The rest: see hdf5.write.
+    parts: {"train": [(shard, n)], "test": the same}, n images in each. about: see hdf5.attributes.
     """
-    about = hdf5.attributes(name=name, classes=classes, seed=seed, source=source, command=command,
-                            sha256=sha256)
-
     def fill_index(temporary):
-        with h5py.File(temporary, "w", libver=hdf5.LIBVER) as file:
-            file.attrs.update(about)
-            for part, shards in parts.items():
-                join(file, part, path.parent, shards)
+        index(temporary, path, parts, about)
+        with h5py.File(temporary, "r") as file:
             for part in parts:
-                if file[f"{part}/labels"][:].max() >= len(classes):
+                if file[f"{part}/labels"][:].max() >= len(about["classes"]):
                     raise DataError(f"{path.parent}: a shard cannot be opened (too many open "
                                     "files? then raise `ulimit -n`)")
 
     hdf5.put(path, fill_index)
+
+
+def try_index(path, planned, **about):
+    """Write an index over shards yet to be made, {"train": [shard], "test": the same}, and remove
+    it: so what can't be written about its names and place is told before the work is done.
+
+    Raises DataError, OSError.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        path.lstat()
+    temporary = files.temporary_name(path)
+    try:
+        index(temporary, path, {part: [(shard, len(shard.paths)) for shard in shards]
+                                for part, shards in planned.items()}, about)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def index(temporary, path, parts, about):
+    """Write what will be the index at `path` into the file `temporary`."""
+    with h5py.File(temporary, "w", libver=hdf5.LIBVER) as file:
+        file.attrs.update(hdf5.attributes(**about))
+        for part, shards in parts.items():
+            join(file, part, path.parent, shards)
 
 
 def join(file, part, folder, shards):

@@ -108,17 +108,22 @@ def sources(dataset):
     for space, file, name, there in dataset.virtual_sources():
         low, high = (np.array(bounds) for bounds in space.get_select_bounds())
         first, last = int(low[0]), int(high[0]) + 1
-        low_there, high_there = (np.array(bounds) for bounds in there.get_select_bounds())
+        if there.get_select_type() == h5py.h5s.SEL_ALL:  # of an array whose shape is not told
+            start = [0] * len(low)
+            as_large = True
+        else:
+            start, end = (np.array(bounds) for bounds in there.get_select_bounds())
+            as_large = (len(start) == len(low) and (end - start == high - low).all()
+                        and there.get_select_npoints() == space.get_select_npoints())
         whole = (not low[1:].any() and tuple(high[1:] + 1) == dataset.shape[1:]
                  and space.get_select_npoints() == np.prod(high - low + 1, dtype=np.int64))
-        same = (high_there - low_there == high - low).all() if len(low) == len(low_there) else False
-        if not whole or not same or low_there[1:].any():
+        if not whole or not as_large or np.any(start[1:]):
             raise RowsError(
                 f"{dataset.file.filename}: {dataset.name[1:]} is a virtual dataset that is not "
                 "made of blocks of rows, so that what is missing would not show: copy it into an "
                 "array of one file")
         path = dataset.file.filename if file == "." else locate(dataset.file.filename, file)
-        found.append(Source(first, last, path, name.replace("%%", "%"), int(low_there[0])))
+        found.append(Source(first, last, path, name.replace("%%", "%"), int(start[0])))
     return sorted(found)
 
 

@@ -26,6 +26,7 @@ import pytest
 
 from data_prep import hdf5, imagenet, imagenet_files, jpeg, shards
 from data_prep.hdf5 import DataError
+from ref.common.command import UserError
 from ref.data import DataFormatError, Streamed, open_data
 
 Image = pytest.importorskip("PIL.Image", reason='needs pillow: pip install ".[imagenet]"')
@@ -380,7 +381,7 @@ def call(folder, arguments):
 def test_two_at_once_are_refused(tree, tmp_path):
     folder = tmp_path / "imagenet-shards"
     with imagenet.claim(folder, {}):
-        with pytest.raises(DataError, match="another process is writing there"):
+        with pytest.raises(UserError, match="another process is writing there"):
             with imagenet.claim(folder, {}):
                 pass
 
