@@ -74,7 +74,7 @@ def check_part(part, images, labels, n_classes):
                         f"expected integers, one for each of {len(images)} images")
     if labels.min() < 0 or labels.max() >= n_classes:
         raise DataError(f"{part}: labels run from {labels.min()} to {labels.max()}, "
-                        f"expected 0 to {n_classes - 1}")
+                        f"expected 0 to {n_classes - 1}: there are {n_classes} classes")
     for start in range(0, len(images) if images.dtype == np.float32 else 0, 1000):
         bad = ~np.isfinite(images[start:start + 1000]).reshape(-1, images[0].size).all(axis=1)
         if bad.any():
@@ -87,6 +87,8 @@ def check(train, test, n_classes):
     if n_classes < 2:
         raise DataError("every label is the same: there is one class, and a classifier needs at "
                         "least two")
+    if n_classes > 1 << 16:
+        raise DataError(f"{n_classes} classes; the form has room for 65536")
     for part, (images, labels) in (("train", train), ("test", test)):
         check_part(part, images, labels, n_classes)
     (x, _), (x_test, _) = train, test
@@ -100,9 +102,10 @@ def check(train, test, n_classes):
 
 def attributes(*, name, classes, seed, source, command, sha256):
     """The attributes of the form. The text of any of them may come from names of files."""
+    classes = [text(c) for c in classes]
     return {
         "format": FORMAT, "version": VERSION, "name": text(name),
-        "classes": json.dumps([text(c) for c in classes]),
+        "classes": json.dumps(classes),
         "shuffle_seed": seed if seed < 1 << 64 else str(seed), "source": text(source),
         "sha256": json.dumps({text(key): value for key, value in (sha256 or {}).items()}),
         "command": text(command), "numpy": np.__version__,
