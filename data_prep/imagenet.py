@@ -93,8 +93,16 @@ def write_text(path, text):
 
 
 def beside(path, ending):
-    """A path beside `path`, its stem and the ending; the stem cut where the name gets too long."""
+    """A path beside `path`: its stem and the ending.
+
+    The stem is cut where the name gets too long, and where it is no UTF-8, as h5py needs the names
+    of shards to be, the bytes at fault are spelt out.
+    """
     stem = path.stem
+    try:
+        os.fsencode(stem).decode("utf-8")
+    except UnicodeDecodeError:
+        stem = ascii(hdf5.text(stem))[1:-1].replace("\\", "")
     while len(os.fsencode(stem + ending)) > LONGEST:
         stem = stem[:-1]
     return path.with_name(stem + ending)

@@ -122,6 +122,7 @@ def sources(dataset):
                 f"{dataset.file.filename}: {dataset.name[1:]} is a virtual dataset that is not "
                 "made of blocks of rows, so that what is missing would not show: copy it into an "
                 "array of one file")
+        file = os.fsdecode(file.encode("utf-8", "surrogateescape"))  # as the locale has it
         path = dataset.file.filename if file == "." else locate(dataset.file.filename, file)
         found.append(Source(first, last, path, name.replace("%%", "%"), int(start[0])))
     return sorted(found)
