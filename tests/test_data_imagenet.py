@@ -312,11 +312,13 @@ def compare(folder, other):
     assert names[0] == names[1] and not any(".tmp" in path for path in names[0])
 
 
-def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(tree, prepared, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_workers_and_says_how_to_go_on(tree, prepared, tmp_path, number):
+    """Sent to all of them, as a terminal or a scheduler does."""
     arguments = arguments_for(tree, "--workers", 2)
     ended, workers = interrupt(tmp_path / "x", arguments,
-                               lambda process: os.killpg(process.pid, signal.SIGINT))
-    assert ended.status == 130
+                               lambda process: os.killpg(process.pid, number))
+    assert ended.status == 128 + number
     assert ended.err == ("interrupted: finished shards are kept; run the same command again to go "
                          "on\n")
     assert workers and gone(workers)
