@@ -2,8 +2,9 @@
 
 One module per data set, each a command (`python -m data_prep.mnist`, `.cifar10`, `.imagenet`,
 `.digits`): it fetches or reads the raw files, checks them, and writes the HDF5 form that is
-documented once, in `data_prep/hdf5.py`. Shared pieces: `hdf5` (the form and its writer), `download`
-(mirrors, resume, checksums), `command` (how a command reports and ends), `styles` (the strokes of
-digits), and ImageNet's `imagenet_files`, `jpeg`, `shards` and `workers`. Nothing here knows of
-`ref`, which reads the files.
+documented once, in `data_prep/hdf5.py`. `arrays` writes it from NumPy arrays. Shared pieces: `hdf5`
+(the form and its writer), `download` (mirrors, resume, checksums), `kinds` (what a file is that is
+not what was expected), `emnist` (EMNIST's names and classes), `styles` (the strokes of digits), and
+ImageNet's `imagenet_files`, `imagenet_labels`, `jpeg`, `shards` and `workers`. Of `ref`, which
+reads the files, nothing here knows more than `ref.common`, what all commands share.
 """

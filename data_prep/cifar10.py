@@ -1,7 +1,8 @@
 """CIFAR-10's official binary archive as one HDF5 file.
 
     python -m data_prep.cifar10                 downloads cifar-10-binary.tar.gz (162 MB)
-    python -m data_prep.cifar10 --source PATH   reads the archive, or the folder unpacked from it
+    python -m data_prep.cifar10 --source PATH   reads the archive, also one that is unzipped already
+                                                (.tar), or the folder unpacked from it
 
 The form is data_prep/hdf5.py's; images are (n, 32, 32, 3), RGB. The binary layout, as described at
 https://www.cs.toronto.edu/~kriz/cifar.html: six files of 10,000 records, each one byte for the
@@ -21,7 +22,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from data_prep import download, hdf5
+from data_prep import download, hdf5, kinds
 from data_prep.hdf5 import DataError
 from ref.common import command
 
@@ -60,7 +61,10 @@ def read_archive(path):
     """The six files in the archive: dict name -> bytes. Raises DataError."""
     files = {}
     try:
-        with gzip.open(path) as file:
+        kind = kinds.of(path)
+        if kind not in (kinds.GZIP, kinds.TAR, None):
+            raise DataError(f"{path}: {kind}, expected {ARCHIVE} or the folder unpacked from it")
+        with (open if kind == kinds.TAR else gzip.open)(path, "rb") as file:
             unzipped = file.read(MAX_BYTES + 1)
         if len(unzipped) > MAX_BYTES:
             raise DataError(f"{path}: more than {MAX_BYTES} bytes unzipped; expected {ARCHIVE}")
@@ -111,6 +115,9 @@ def read_source(path):
     if not path.is_file():
         raise DataError(f"{path}: no such file or folder; give {ARCHIVE}, or the folder {FOLDER}")
     files = read_archive(path)
+    if kinds.of(path) == kinds.TAR:
+        command.tell(f"note: {path} is unzipped, so the checksum of {ARCHIVE} can't be checked")
+        return files
     # After the reading, which is safe on its own and knows better what is wrong with the archive.
     try:
         download.check(path, CHECKSUM, path)
@@ -139,7 +146,8 @@ def main(arguments=None):
                             description="Write CIFAR-10 (its binary version) as HDF5.")
     parser.add_argument("--source", type=Path, metavar="PATH",
                         help=f"read {ARCHIVE}, or the folder {FOLDER}, at PATH instead of "
-                             "downloading; a folder is read without the archive's checksum")
+                             "downloading; what is unzipped or unpacked is read without the "
+                             "archive's checksum")
     parser.add_argument("--mirror", action="append", metavar="URL",
                         help=f"download {ARCHIVE} from URL (the whole address); may be given "
                              "several times, tried in order")
@@ -169,7 +177,7 @@ def main(arguments=None):
     hdf5.write(args.out, train, test, name="cifar10", classes=CLASSES, seed=args.seed,
                source=source, sha256=sha256,
                command=command.command_line("data_prep.cifar10", arguments))
-    print(hdf5.done_line(args.out, "cifar10", train[0].shape, test[0].shape, len(CLASSES)))
+    command.tell(hdf5.done_line(args.out, "cifar10", train[0].shape, test[0].shape, len(CLASSES)))
 
 
 if __name__ == "__main__":

@@ -191,7 +191,7 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     make(args.out, args.seed, args.n_train, args.n_test)
     shape = (args.n_train, SIZE, SIZE, 1)
-    print(hdf5.done_line(args.out, "digits", shape, (args.n_test, *shape[1:]), len(CLASSES)))
+    command.tell(hdf5.done_line(args.out, "digits", shape, (args.n_test, *shape[1:]), len(CLASSES)))
 
 
 if __name__ == "__main__":

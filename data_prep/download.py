@@ -14,7 +14,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from data_prep import kinds
 from data_prep.hdf5 import DataError
+from ref.common.command import say
 from ref.common.files import make_folder
 
 ATTEMPTS = 3  # at one mirror, one after the other, as long as it answers
@@ -61,7 +63,8 @@ def fetch(urls, target, checksum=None, timeout=TIMEOUT):
     checksum  "sha256:HEX" or "md5:HEX"; None if it is not known: then an earlier download is
               neither trusted nor resumed, because nothing would show that the parts belong together
     timeout   seconds to wait for an answer, or for the next bytes of it
-    Raises DataError when no mirror gives the file, with what was wrong at each.
+    Why a mirror is given up for the next one, a line on stderr says. Raises DataError when no
+    mirror gives the file, with what was wrong at each.
     """
     target = Path(target)
     part = target.with_name(target.name + ".part")
@@ -76,13 +79,15 @@ def fetch(urls, target, checksum=None, timeout=TIMEOUT):
     make_folder(target.parent)
 
     problems = []
-    for url in urls:
+    for k, url in enumerate(urls, 1):
         if checksum is None:
             part.unlink(missing_ok=True)
         try:
             complete(url, part, checksum, target.name, timeout)
         except (Broken, DataError) as error:
             problems.append(f"{url}: {error}")
+            if k < len(urls):
+                say(f"{problems[-1]}; trying {urls[k]}")
         else:
             return os.replace(part, target)
     raise DataError(f"cannot download {target.name}: " + "; ".join(problems))
@@ -93,6 +98,8 @@ def complete(url, part, checksum, name, timeout):
     resumed = part.exists()
     fetch_from(url, part, timeout)
     try:
+        if kinds.of(part) == kinds.WEB_PAGE:
+            raise DataError("it sent a web page, not the file (a login page, or an error?)")
         check(part, checksum, name)
     except DataError:
         part.unlink()
@@ -124,7 +131,10 @@ def receive(url, part, timeout):
                     return
                 part.unlink()
                 raise Broken("the mirror cannot resume", retry=True) from error
-            raise Broken(f"HTTP status {error.code} {error.reason}", retry=False) from error
+            said = reason(error.reason)
+            if "infinite loop" in said:  # urllib's word for too many of them, too
+                said = "it redirects in a loop"
+            raise Broken(f"HTTP status {error.code} {said}", retry=False) from error
     except urllib.error.URLError as error:
         raise Broken(reason(error.reason), retry=False) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -168,4 +178,5 @@ def save(response, part, have, expected):
 
 def reason(error):
     """One line about an error from the network or the system."""
-    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+    said = str(getattr(error, "strerror", None) or error or type(error).__name__)
+    return " ".join(said.split())

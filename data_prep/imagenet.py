@@ -20,27 +20,25 @@ was left out again, delete the shard that the list names for it.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import re
 import resource
 import shutil
-import sys
 from pathlib import Path
 
 from tqdm import tqdm
 
 from data_prep import hdf5, imagenet_files, jpeg, shards, workers
 from data_prep.hdf5 import DataError
-from ref.common import command
-from ref.common.files import make_folder
+from ref.common import command, files
 
 PARAMETERS = "parameters.json"  # in the folder of shards: what they were begun with
 COMPRESSIONS = ("none", "lzf", "gzip")
 PARTS = ("train", "test")
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+LONGEST = 255  # bytes of a file's name
 SPARE_FILES = 50  # open files that a reader of all shards needs besides them
 
 
@@ -56,7 +54,7 @@ def check_folder(folder, parameters):
     begun = {}
     with contextlib.suppress(FileNotFoundError):
         try:
-            begun = json.loads((folder / PARAMETERS).read_text())
+            begun = json.loads((folder / PARAMETERS).read_text(encoding="utf-8"))
         except ValueError as error:
             raise DataError(f"{folder / PARAMETERS}: damaged; remove {folder} to start "
                             "over") from error
@@ -73,12 +71,8 @@ def check_folder(folder, parameters):
 @contextlib.contextmanager
 def claim(folder, parameters):
     """The folder of shards, made where missing, for this process alone. Raises DataError."""
-    make_folder(folder)
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(f"{folder}: another process is writing there") from error
+    files.make_folder(folder)
+    with files.lock(folder / ".lock", f"{folder}: another process is writing there"):
         remove_temporary(folder)  # of a process that was killed
         if not (folder / PARAMETERS).exists():
             write_text(folder / PARAMETERS, json.dumps(parameters, indent=1) + "\n")
@@ -95,10 +89,23 @@ def remove_temporary(folder):
 
 def write_text(path, text):
     """Write a small file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    hdf5.flush_to_disk(temporary)
-    os.replace(temporary, path)
+    files.write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def beside(path, ending):
+    """A path beside `path`: its stem and the ending.
+
+    The stem is cut where the name gets too long, and where it is no UTF-8, as h5py needs the names
+    of shards to be, the bytes at fault are spelt out.
+    """
+    stem = path.stem
+    try:
+        os.fsencode(stem).decode("utf-8")
+    except UnicodeDecodeError:
+        stem = ascii(hdf5.text(stem))[1:-1].replace("\\", "")
+    while len(os.fsencode(stem + ending)) > LONGEST:
+        stem = stem[:-1]
+    return path.with_name(stem + ending)
 
 
 def plan(args, tree, folder, preparation):
@@ -106,13 +113,13 @@ def plan(args, tree, folder, preparation):
     kind = shards.label_type(len(tree.classes))
     compression = None if args.compression == "none" else args.compression
     planned = {}
-    for k, (part, files) in enumerate(zip(PARTS, (tree.train, tree.test), strict=True)):
-        order = hdf5.shuffled_order(len(files.paths), args.seed, k)
+    for k, (part, listed) in enumerate(zip(PARTS, (tree.train, tree.test), strict=True)):
+        order = hdf5.shuffled_order(len(listed.paths), args.seed, k)
         cuts = [order[start:start + args.shard_images]
                 for start in range(0, len(order), args.shard_images)]
         planned[part] = [
             shards.Shard(folder / f"{part}-{number:04d}.h5", preparation, args.source,
-                         [files.paths[i] for i in rows], files.labels[rows].astype(kind),
+                         [listed.paths[i] for i in rows], listed.labels[rows].astype(kind),
                          args.size, args.resize, compression)
             for number, rows in enumerate(cuts)]
     count, limit = sum(map(len, planned.values())), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -129,8 +136,8 @@ def check_space(folder, todo, n_all):
         existing = existing.parent
     free = shutil.disk_usage(existing).free
     need = sum(shard.bytes for shard in todo)
-    print(f"to write: {len(todo)} of {n_all} shards, {amount(need)} uncompressed, in {folder}; "
-          f"{amount(free)} free there", flush=True)
+    command.tell(f"to write: {len(todo)} of {n_all} shards, {amount(need)} uncompressed, in "
+                 f"{folder}; {amount(free)} free there")
     if need + need // 64 + len(todo) * 2 ** 20 > free:  # as hdf5.reserve has it, for each
         raise DataError(f"{amount(need)} do not fit into the {amount(free)} that are free on the "
                         f"disk of {folder}: make room, or give --out on another disk")
@@ -150,18 +157,16 @@ def report(path, planned):
         return
     write_text(path, "".join(f"{file}\t{reason}\t{shard}\n" for file, reason, shard in left_out))
     total = sum(len(shard.paths) for part in PARTS for shard in planned[part])
-    print(f"left out {len(left_out)} of {total} files, which could not be decoded: {path}")
+    command.tell(f"left out {len(left_out)} of {total} files, which could not be decoded: {path}")
 
 
 def prepare(args, given):
     """Write shards, report and index, as far as they are not yet there. Raises DataError."""
-    print(f"listing the files in {args.source} ...", flush=True)
+    command.tell(f"listing the files in {args.source} ...")
     tree = imagenet_files.read_tree(args.source, args.labels, args.synsets)
-    print(f"{len(tree.train.paths)} train and {len(tree.test.paths)} test files, "
-          f"{len(tree.classes)} classes")
-    for note in tree.notes:
-        print(note)
-    folder = args.out.with_name(f"{args.out.stem}-shards")
+    command.tell(f"{len(tree.train.paths)} train and {len(tree.test.paths)} test files, "
+                 f"{len(tree.classes)} classes", *tree.notes)
+    folder = beside(args.out, "-shards")
     parameters = parameters_of(args, tree.digest)
     check_folder(folder, parameters)
     preparation = hashlib.sha256(json.dumps(parameters).encode()).hexdigest()
@@ -169,7 +174,11 @@ def prepare(args, given):
     everything = [shard for part in PARTS for shard in planned[part]]
     todo = [shard for shard in everything if shards.check(shard) is None]
     check_space(folder, todo, len(everything))
+    about = {"name": args.name, "classes": tree.classes, "seed": args.seed,
+             "source": str(args.source), "command": given,
+             "sha256": {"names, sizes and labels of the source's files": tree.digest}}
     with claim(folder, parameters):
+        shards.try_index(args.out, planned, **about)
         # disable=None: no bar unless stderr is a terminal
         with tqdm(total=sum(len(shard.paths) for shard in todo), desc=args.name, unit="image",
                   smoothing=0.02, disable=None) as progress:
@@ -180,17 +189,15 @@ def prepare(args, given):
                                 "the same command again") from error
         counts = {part: [(shard, shards.check(shard)) for shard in planned[part]]
                   for part in PARTS}
-        report(args.out.with_name(f"{args.out.stem}-left-out.txt"), planned)
-        for part, files in counts.items():
-            if not sum(n for _, n in files):
+        report(beside(args.out, "-left-out.txt"), planned)
+        for part, counted in counts.items():
+            if not sum(n for _, n in counted):
                 raise DataError(f"{args.source}: not one file of the {part} part can be decoded")
-        shards.write_index(args.out, counts, name=args.name, classes=tree.classes, seed=args.seed,
-                           source=str(args.source), command=given,
-                           sha256={"names, sizes and labels of the source's files": tree.digest})
+        shards.write_index(args.out, counts, **about)
     n_train, n_test = (sum(n for _, n in counts[part]) for part in PARTS)
     image = (args.size, args.size, 3)
-    print(hdf5.done_line(args.out, args.name, (n_train, *image), (n_test, *image),
-                            len(tree.classes)))
+    command.tell(hdf5.done_line(args.out, args.name, (n_train, *image), (n_test, *image),
+                                len(tree.classes)))
 
 
 def main(arguments=None):
@@ -231,13 +238,8 @@ def main(arguments=None):
     if args.synsets and not args.labels:
         raise DataError("--synsets is of use only together with --labels")
     args.out = args.out or Path("data") / f"{args.name}.h5"
-    try:
-        prepare(args, command.command_line("data_prep.imagenet", arguments))
-    except KeyboardInterrupt:
-        print("interrupted: finished shards are kept; run the same command again to go on",
-              file=sys.stderr)
-        raise SystemExit(130) from None
+    prepare(args, command.command_line("data_prep.imagenet", arguments))
 
 
 if __name__ == "__main__":
-    command.run(main, "interrupted: no data set was written")
+    command.run(main, "interrupted: finished shards are kept; run the same command again to go on")

@@ -1,41 +1,29 @@
 """Which image files a tree in ILSVRC2012's layout holds, and their labels.
 
     train/<wnid>/*.JPEG
-    val/<wnid>/*.JPEG      or  val/*.JPEG  and a labels file
+    val/<wnid>/*.JPEG      or  val/*.JPEG  and their labels
 
 The classes are the folders of train/ in order of name. An image file is one whose name ends in
 .jpeg, .jpg or .png, in capitals or not, and does not begin with a dot.
 
-A labels file, for the files that lie directly in val/, has one of these on every line, its parts
-separated by blanks or commas:
-
-    name wnid      e.g. `ILSVRC2012_val_00000001.JPEG n01751748`; with or without the name's ending
-                   and folder, and whatever follows is ignored: so Kaggle's LOC_val_solution.csv,
-                   and its header, will do
-    name number    from 0, into the classes in order of name (Caffe's val.txt); with --synsets
-                   into that list
-    wnid           one a line, for the files of val/ in order of name
-    number         one a line, for the files of val/ in order of name; from 1, into the list of
-                   --synsets, which this form needs: ILSVRC2012_validation_ground_truth.txt of the
-                   development kit, whose numbers follow the kit's own order, not that of names
-
-A synset list has a wnid first on every line, in the order that the numbers count: map_clsloc.txt
-of the later development kits is one.
+Or, as tiny-imagenet has it, the images of a class in train/<wnid>/images/, and those of val/ in
+val/images/, with their labels in val/val_annotations.txt. Labels of a flat val/ may also stand in
+the names of its files (ILSVRC2012_val_00000001_n01751748.JPEG); else imagenet_labels.py reads a
+file.
 """
 
 import hashlib
 import os
-import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
 
+from data_prep import imagenet_labels
 from data_prep.hdf5 import DataError
+from data_prep.imagenet_labels import ENDINGS, printable
 
-ENDINGS = (".jpeg", ".jpg", ".png")
-KIT_FIRST = "n02119789"  # kit fox, number 1 in the development kit's order; 252nd by name
-CSV_HEADER = ["ImageId", "PredictionString"]
+IMAGES, ANNOTATIONS = "images", "val_annotations.txt"  # of tiny-imagenet
 
 
 @dataclass
@@ -76,6 +64,11 @@ def read_tree(source, labels_file=None, synsets_file=None):
 
     train = read_classes(source, "train", classes, classes, digest, others)
     flat, folders = read_folder(source, "val", others)
+    if folders == [IMAGES] and not flat and IMAGES not in classes:
+        flat, folders = read_folder(source, f"val/{IMAGES}", others)
+        if not labels_file and (source / "val" / ANNOTATIONS).is_file():
+            labels_file = source / "val" / ANNOTATIONS
+            others.remove(f"val/{ANNOTATIONS}")
     if flat and folders:
         raise DataError(f"{source / 'val'}: both image files and folders ({folders[0]}, ...) in "
                         "it; expected either")
@@ -88,11 +81,16 @@ def read_tree(source, labels_file=None, synsets_file=None):
                             f" ({len(unknown)} such)")
         test = read_classes(source, "val", folders, classes, digest, others)
     else:
-        if not labels_file:
+        names = [PurePosixPath(path).name for path, _ in flat]
+        labels = None if labels_file else imagenet_labels.in_names(names, classes)
+        if labels:
+            notes.append("note: the labels of val are those in the names of its files, e.g. "
+                         f"{printable(names[0])}")
+        elif labels_file:
+            labels = imagenet_labels.read(labels_file, synsets_file, names, classes)
+        else:
             raise DataError(f"{source / 'val'}: its files are in no folders of classes: give their "
                             "labels with --labels FILE")
-        names = [PurePosixPath(path).name for path, _ in flat]
-        labels = read_labels(labels_file, synsets_file, names, classes)
         test = part(flat, labels, digest)
     for name, files in (("train", train), ("val", test)):
         if not files.paths:
@@ -132,6 +130,10 @@ def read_classes(source, inside, folders, classes, digest, others):
     files, labels = [], []
     for folder in folders:
         found, deeper = read_folder(source, f"{inside}/{folder}", others)
+        if not found and IMAGES in deeper:
+            deeper.remove(IMAGES)
+            found, still = read_folder(source, f"{inside}/{folder}/{IMAGES}", others)
+            deeper += [f"{IMAGES}/{name}" for name in still]
         others += [f"{inside}/{folder}/{name}" for name in deeper]
         files += found
         labels += [classes.index(folder)] * len(found)
@@ -145,88 +147,6 @@ def part(files, labels, digest):
     return Part([path for path, _ in files], np.array(labels, np.int64))
 
 
-def read_labels(path, synsets_file, names, classes):
-    """The labels, list of int, of the files `names` in val/. Raises DataError."""
-    rows = read_lines(path)
-    if rows[0][1][:2] == CSV_HEADER:
-        del rows[0]
-    if all(len(fields) == 1 for _, fields in rows):
-        if len(rows) != len(names):
-            raise DataError(f"--labels {path}: {len(rows)} lines of one label each, but there are "
-                            f"{len(names)} image files in val")
-        values, first = [(k, fields[0]) for k, fields in rows], 1
-        if values[0][1].isdigit() and not synsets_file and values[0][1] not in classes:
-            raise DataError(f"--labels {path}: numbers alone count in the development kit's order: "
-                            "give its list of wnids with --synsets FILE (map_clsloc.txt)")
-    else:
-        known = {}
-        for k, fields in rows:
-            if len(fields) < 2:
-                raise DataError(f"--labels {path}: line {k}: no label")
-            if known.setdefault(stem(fields[0]), (k, fields[1]))[1] != fields[1]:
-                raise DataError(f"--labels {path}: line {k}: a second, other label for {fields[0]}")
-        if missing := [name for name in names if stem(name) not in known]:
-            raise DataError(f"--labels {path}: no label for val/{printable(missing[0])} "
-                            f"({len(missing)} such)")
-        values, first = [known[stem(name)] for name in names], 0
-
-    label_of = {name: k for k, name in enumerate(classes)}
-    if all(value in label_of for _, value in values):
-        return [label_of[value] for _, value in values]
-    order = read_synsets(synsets_file) if synsets_file else classes
-    labels = []
-    for k, value in values:
-        name = value
-        if value.isascii() and value.isdigit():
-            if not first <= int(value) < first + len(order):
-                raise DataError(f"--labels {path}: line {k}: {value}, expected {first} to "
-                                f"{first + len(order) - 1} in this form of labels file")
-            name = order[int(value) - first]
-        if name not in label_of:
-            raise DataError(f"--labels {path}: line {k}: {name} is no folder of train")
-        labels.append(label_of[name])
-    return labels
-
-
-def read_synsets(path):
-    """The wnids of a synset list, in its order. Raises DataError."""
-    order = [fields[0] for _, fields in read_lines(path)]
-    if len(set(order)) < len(order):
-        raise DataError(f"--synsets {path}: a wnid is in it twice")
-    # The official list by name is easily taken for this one, and every label would be wrong.
-    if KIT_FIRST in order and order[0] != KIT_FIRST:
-        raise DataError(f"--synsets {path}: begins with {order[0]}; the development kit's order "
-                        f"begins with {KIT_FIRST}: this is another order")
-    return order
-
-
-def read_lines(path):
-    """[(line number, its fields)] of a text file's lines that are not blank. Raises DataError."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file") from error
-    rows = [(k, re.split(r"[,\s]+", line.strip().rstrip(",")))
-            for k, line in enumerate(text.splitlines(), 1) if line.strip()]
-    if not rows:
-        raise DataError(f"{path}: empty")
-    return rows
-
-
-def stem(name):
-    """A file's name without folder and image ending."""
-    name = PurePosixPath(name).name
-    ending = PurePosixPath(name).suffix
-    return name.removesuffix(ending) if ending.lower() in ENDINGS else name
-
-
 def unpack_hint(others):
     tars = [path for path in others if path.endswith(".tar")]
     return f" (unpack each of its {len(tars)} .tar files into a folder)" if tars else ""
-
-
-def printable(path):
-    """The path as text for a line of a file or screen, whatever bytes its name has."""
-    return path if path.isprintable() else ascii(path)[1:-1]

@@ -3,6 +3,7 @@
     python -m data_prep.mnist                                    downloads MNIST
     python -m data_prep.mnist --source DIR                       reads the four files in DIR
     python -m data_prep.mnist --name fashion-mnist --source DIR  the same for another data set
+    python -m data_prep.mnist --name emnist-letters --source DIR EMNIST's files of that split in DIR
 
 The form is data_prep/hdf5.py's; images become (n, H, W, 1). IDX, as described at
 http://yann.lecun.com/exdb/mnist/: two zero bytes, one for the type (8: unsigned byte), one for the
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep import download, hdf5
+from data_prep import download, emnist, hdf5, kinds
 from data_prep.hdf5 import DataError
 from ref.common import command
 
@@ -74,8 +75,9 @@ def read_header(file, path, dimensions):
     """The shape that an IDX header gives, a tuple of `dimensions` int >= 1. Raises DataError."""
     header = file.read(4 + 4 * dimensions)
     if header[:2] != b"\0\0" or len(header) < 4:
-        raise DataError(f"{path}: not an IDX file: it begins with {header[:4].hex() or 'nothing'}, "
-                        f"expected 000008{dimensions:02x}")
+        kind = kinds.named(header)
+        raise DataError(f"{path}: not an IDX file{f' but {kind}' if kind else ''}: it begins with "
+                        f"{header[:4].hex() or 'nothing'}, expected 000008{dimensions:02x}")
     if header[2] != 8:
         raise DataError(f"{path}: IDX data of type 0x{header[2]:02x}, expected 0x08, bytes")
     if header[3] != dimensions:
@@ -99,22 +101,26 @@ def find(folder, stem):
     raise DataError(f"{folder}: no file {' or '.join(names)}")
 
 
-def source_files(folder):
-    """The four files in a folder: dict stem -> path. Raises DataError."""
+def source_files(folder, name):
+    """The four files in a folder: (their paths, the split of EMNIST that they are, or None).
+
+    name  as the user gave it, or None. Raises DataError.
+    """
     if not folder.is_dir():
         raise DataError(f"--source {folder} is not a folder; give the one with the four IDX files")
-    return {stem: find(folder, stem) for stem in CHECKSUMS}
+    split = emnist.choose(folder, name)
+    return [find(folder, stem) for stem in (emnist.stems(split) if split else CHECKSUMS)], split
 
 
 def downloaded_files(name, mirrors, cache):
-    """The four files, downloaded into the folder `cache`: dict stem -> path. Raises DataError."""
-    files = {}
+    """The paths of the four files, downloaded into the folder `cache`. Raises DataError."""
+    files = []
     for stem, sha256 in CHECKSUMS.items():
-        files[stem] = cache / f"{stem}.gz"
+        files.append(cache / f"{stem}.gz")
         checksum = f"sha256:{sha256}" if name == "mnist" else None
         urls = [f"{mirror.rstrip('/')}/{stem}.gz" for mirror in mirrors]
         try:
-            download.fetch(urls, files[stem], checksum)
+            download.fetch(urls, files[-1], checksum)
         except DataError as error:
             raise DataError(f"{error} (files fetched by other means: --source DIR)") from error
     return files
@@ -130,13 +136,29 @@ def read_part(images_path, labels_path):
     return images[..., np.newaxis], labels
 
 
+def plain(train, test, name):
+    """(train, test, names of the classes, what there is to say or None): the labels' numbers."""
+    labels = train[1]
+    classes = [str(k) for k in range(1 + int(max(labels.max(), test[1].max())))]
+    empty = sorted(set(range(len(classes))) - set(labels.tolist()))
+    said = None
+    if name in emnist.NAMES:
+        said = ("note: the files have MNIST's names, so their images are taken to stand upright; "
+                "EMNIST's own files are transposed")
+    elif empty:
+        said = (f"note: {len(empty)} of {len(classes)} labels are those of no training example, "
+                f"e.g. {empty[0]}")
+    return train, test, classes, said
+
+
 def main(arguments=None):
     parser = command.Parser(
         "python -m data_prep.mnist",
         description="Write MNIST, or a data set in the form of MNIST's four IDX files, as HDF5.")
-    parser.add_argument("--name", default="mnist",
-                        help="the data set's name (default mnist); checksums are known for mnist "
-                             "only, another name needs --source or --mirror")
+    parser.add_argument("--name",
+                        help="the data set's name (default mnist, or the split of EMNIST that is "
+                             "in DIR, e.g. emnist-letters); checksums are known for mnist only, "
+                             "another name needs --source or --mirror")
     parser.add_argument("--source", type=Path, metavar="DIR",
                         help="read the four files in DIR, gzip or raw, instead of downloading")
     parser.add_argument("--mirror", action="append", metavar="URL",
@@ -149,29 +171,32 @@ def main(arguments=None):
     parser.add_argument("--seed", type=command.seed, default=0,
                         help="of the order on disk (default %(default)s)")
     args = parser.parse_args(arguments)
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", args.name):
+    name = args.name or "mnist"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise DataError(f"--name {args.name!r}: use letters, digits, '.', '_' and '-'")
     if args.source and args.mirror:
         raise DataError("give --source or --mirror, not both")
-    if args.name != "mnist" and not (args.source or args.mirror):
-        raise DataError(f"no address and no checksum is known for {args.name}: give --source DIR "
+    if name != "mnist" and not (args.source or args.mirror):
+        raise DataError(f"no address and no checksum is known for {name}: give --source DIR "
                         "with its four IDX files, or --mirror URL")
 
+    split = None
     if args.source:
-        files, source = source_files(args.source), str(args.source)
+        paths, split = source_files(args.source, args.name)
+        source, name = str(args.source), args.name or (f"emnist-{split}" if split else name)
     else:
         mirrors = args.mirror or MIRRORS
-        cache = args.cache or Path("data/raw") / args.name
-        files, source = downloaded_files(args.name, mirrors, cache), " or ".join(mirrors)
-    paths = list(files.values())
+        cache = args.cache or Path("data/raw") / name
+        paths, source = downloaded_files(name, mirrors, cache), " or ".join(mirrors)
     train, test = read_part(*paths[:2]), read_part(*paths[2:])
-    n_classes = 1 + int(max(train[1].max(), test[1].max()))
-    out = args.out or Path("data") / f"{args.name}.h5"
-    hdf5.write(out, train, test, name=args.name, classes=[str(k) for k in range(n_classes)],
-               seed=args.seed, source=source,
+    train, test, classes, said = (emnist.upright(split, train, test) if split
+                                  else plain(train, test, name))
+    out = args.out or Path("data") / f"{name}.h5"
+    hdf5.write(out, train, test, name=name, classes=classes, seed=args.seed, source=source,
                sha256={path.name: download.digest(path) for path in paths},
                command=command.command_line("data_prep.mnist", arguments))
-    print(hdf5.done_line(out, args.name, train[0].shape, test[0].shape, n_classes))
+    command.tell(*([said] if said else []),
+                 hdf5.done_line(out, name, train[0].shape, test[0].shape, len(classes)))
 
 
 if __name__ == "__main__":

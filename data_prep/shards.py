@@ -10,15 +10,13 @@ A shard, in a folder beside the index:
 
 The index is a file of the form in data_prep/hdf5.py, whose four arrays are HDF5 virtual datasets
 over the shards: a reader sees plain arrays. Its paths are relative: index and folder are moved
-together. Where a shard is missing, HDF5 gives the labels' fill value, the largest of their type,
-which is no class: a reader that checks the labels, as ref.data does, refuses the file.
+together. Where a shard is missing, HDF5 itself gives images of zeros without a word, and for labels
+the fill value, the largest of their type, which is no class. ref/rows.py reads the shards one by
+one and says which is missing; another reader can at least check the labels.
 """
 
 import contextlib
 import errno
-import json
-import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +25,10 @@ import numpy as np
 
 from data_prep import hdf5, jpeg
 from data_prep.hdf5 import DataError
-from data_prep.imagenet_files import printable
+from data_prep.imagenet_labels import printable
+from ref.common import files
+from ref.common.command import UserError
+from ref.common.hdf5 import attribute
 
 FORMAT, VERSION = "ref-data-shard", 1
 # Of one file only, so that the others are gone on with; anything else may concern all of them.
@@ -63,20 +64,11 @@ def write(shard, tick):
 
     Memory: one image and hdf5.BLOCK_BYTES. Raises DataError, OSError.
     """
-    temporary = shard.path.with_name(f".{shard.path.name}.{os.getpid()}.tmp")
-    try:
-        hdf5.reserve(temporary, shard.bytes)
+    def fill_it(temporary):
         with h5py.File(temporary, "w") as file:
             fill(file, shard, tick)
-        hdf5.flush_to_disk(temporary)
-        os.replace(temporary, shard.path)
-        hdf5.flush_to_disk(shard.path.parent)
-    except (OSError, RuntimeError) as error:  # h5py raises either
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise DataError(f"cannot write {shard.path}: {reason}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+
+    hdf5.put(shard.path, fill_it, shard.bytes)
 
 
 def fill(file, shard, tick):
@@ -130,12 +122,12 @@ def check(shard):
     try:
         with h5py.File(shard.path, "r") as file:
             n = len(file["labels"])
-            whole = (file.attrs["preparation"] == shard.preparation
-                     and file.attrs["name"] == shard.path.name
+            whole = (attribute(file, "preparation") == shard.preparation
+                     and attribute(file, "name") == shard.path.name
                      and file["images"].shape == (n, shard.size, shard.size, 3)
                      and n + len(file["left_out"]) == len(shard.paths))
             return n if whole else None
-    except (OSError, RuntimeError, KeyError):  # not there, cut short, another file
+    except (OSError, RuntimeError, KeyError, UserError):  # not there, cut short, another file
         return None
 
 
@@ -153,33 +145,44 @@ def label_type(n_classes):
     return np.dtype(np.uint8 if n_classes < 256 else np.uint16)
 
 
-def write_index(path, parts, *, name, classes, seed, source, command, sha256):
+def write_index(path, parts, **about):
     """Write the index over finished shards, whole or not at all. Raises DataError, OSError.
 
-    parts: {"train": [(shard, n)], "test": the same}, n images in each. The rest: see hdf5.write.
+    parts: {"train": [(shard, n)], "test": the same}, n images in each. about: see hdf5.attributes.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        # v110: attributes of more than 64 KB, which the names of some 5,000 classes take
-        with h5py.File(temporary, "w", libver=("v110", "v110")) as file:
-            file.attrs.update({
-                "format": hdf5.FORMAT, "version": hdf5.VERSION, "name": name,
-                "classes": json.dumps(classes), "shuffle_seed": seed, "source": source,
-                "sha256": json.dumps(sha256), "command": command, "numpy": np.__version__,
-                "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            })
-            for part, shards in parts.items():
-                join(file, part, path.parent, shards)
+    def fill_index(temporary):
+        index(temporary, path, parts, about)
+        with h5py.File(temporary, "r") as file:
             for part in parts:
-                if file[f"{part}/labels"][:].max() >= len(classes):
+                if file[f"{part}/labels"][:].max() >= len(about["classes"]):
                     raise DataError(f"{path.parent}: a shard cannot be opened (too many open "
                                     "files? then raise `ulimit -n`)")
-        hdf5.flush_to_disk(temporary)
-        os.replace(temporary, path)
-        hdf5.flush_to_disk(path.parent)
+
+    hdf5.put(path, fill_index)
+
+
+def try_index(path, planned, **about):
+    """Write an index over shards yet to be made, {"train": [shard], "test": the same}, and remove
+    it: so what can't be written about its names and place is told before the work is done.
+
+    Raises DataError, OSError.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        path.lstat()
+    temporary = files.temporary_name(path)
+    try:
+        index(temporary, path, {part: [(shard, len(shard.paths)) for shard in shards]
+                                for part, shards in planned.items()}, about)
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        temporary.unlink(missing_ok=True)
+
+
+def index(temporary, path, parts, about):
+    """Write what will be the index at `path` into the file `temporary`."""
+    with h5py.File(temporary, "w", libver=hdf5.LIBVER) as file:
+        file.attrs.update(hdf5.attributes(**about))
+        for part, shards in parts.items():
+            join(file, part, path.parent, shards)
 
 
 def join(file, part, folder, shards):

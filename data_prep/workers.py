@@ -6,6 +6,7 @@ import multiprocessing.connection
 import signal
 
 from data_prep.hdf5 import DataError
+from ref.common.command import STOPPING
 
 
 def run(work, tasks, n_workers, advance):
@@ -45,7 +46,7 @@ def run(work, tasks, n_workers, advance):
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for process in processes:
-            process.terminate()
+            process.kill()  # they take no notice of terminate()
         for process in processes:
             process.join()
         signal.signal(signal.SIGINT, before)
@@ -67,6 +68,8 @@ def hear(pipe):
 
 def serve(pipe, work):
     """What each process does: task after task, until it is ended or nobody listens any more."""
+    for number in STOPPING:  # a scheduler sends SIGTERM to all; we are ended by our parent
+        signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(EOFError, OSError):
         while True:
             task = pipe.recv()

@@ -1,6 +1,7 @@
 """Augmentation of a batch of training images: random crops after padding, and flips (section 3.2).
 
-Works on uint8 images on the host, before they go to a device, so it is the same in any backend.
+Works on images as they are in the file, on the host, before they go to a device, so it is the same
+in any backend.
 """
 
 import numpy as np
@@ -9,7 +10,7 @@ FLIPS = ("none", "horizontal", "vertical")
 
 
 def augment(images, rng, padding, flip):
-    """A randomly moved and flipped copy of images, (N, H, W, C) uint8 -> the same shape.
+    """A randomly moved and flipped copy of images, (N, H, W, C) -> the same shape and type.
 
     rng      numpy.random.Generator
     padding  pixels: each image is padded with zeros by as much on every side, and an H x W part of

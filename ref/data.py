@@ -3,8 +3,8 @@
     data = open_data("data/mnist.h5")
     for images, labels in data.train.epoch(batch_size=100, seed=0, epoch=1): ...
 
-images are (N, H, W, C) uint8, labels (N,) integers. Every example comes exactly once an epoch, in
-an order that is a function of the seed and the epoch alone.
+images are (N, H, W, C) uint8 or float32, labels (N,) integers. Every example comes exactly once an
+epoch, in an order that is a function of the seed and the epoch alone.
 """
 
 import hashlib
@@ -15,7 +15,9 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 
+from .common import hdf5
 from .common.command import UserError
+from .rows import Rows, RowsError
 from .seeds import stream
 
 MEMORY_LIMIT = 4 << 30  # bytes; a part larger than this is read from the file as it goes
@@ -25,6 +27,12 @@ RUN = 1 << 20  # bytes that are read at once
 
 class DataFormatError(UserError):
     """A data file that can't be used; the message says what is wrong with it."""
+
+
+class UnreadableError(DataFormatError):
+    """Rows that can't be read although the file could be opened: the work fails on the way."""
+
+    status = 1
 
 
 @dataclass
@@ -42,7 +50,7 @@ class Data:
 
 
 class InMemory:
-    """A part of a data set, held in memory as uint8."""
+    """A part of a data set, held in memory as in the file."""
 
     def __init__(self, images, labels):
         self.images, self.labels = images, labels
@@ -64,7 +72,7 @@ class InMemory:
 
 
 class Streamed:
-    """A part of a data set that stays in the file: rows [first, last) of two HDF5 datasets.
+    """A part of a data set whose images stay in the file: rows [first, last) of Rows and labels.
 
     The rows are cut into runs of whole chunks. An epoch takes the runs in a random order, a window
     of them at a time; a window is read into memory (the next one by a thread, meanwhile) and its
@@ -73,7 +81,7 @@ class Streamed:
 
     def __init__(self, images, labels, first, last, window=WINDOW):
         self.images, self.labels, self.first, self.last = images, labels, first, last
-        row_bytes = int(np.prod(images.shape[1:]))
+        row_bytes = int(np.prod(images.shape[1:])) * images.dtype.itemsize
         chunk = images.chunks[0] if images.chunks else 1
         self.run = chunk * max(1, RUN // (chunk * row_bytes))  # rows
         self.runs_in_window = max(1, window // (self.run * row_bytes))
@@ -87,7 +95,7 @@ class Streamed:
         stream(seed, "order", epoch).shuffle(starts)
         windows = [np.sort(starts[k : k + self.runs_in_window])
                    for k in range(0, len(starts), self.runs_in_window)]
-        images = np.empty((0, *self.images.shape[1:]), np.uint8)  # read, but not given yet
+        images = np.empty((0, *self.images.shape[1:]), self.images.dtype)  # read, but not given yet
         labels = np.empty(0, self.labels.dtype)
         behind = skip * batch_size  # rows still to pass over
         with ThreadPoolExecutor(max_workers=1) as thread:
@@ -124,7 +132,7 @@ class Streamed:
         """The rows of the runs that begin at `starts`: images and labels, in the file's order."""
         ends = [min(start + self.run, self.last) for start in starts]
         n = sum(end - start for start, end in zip(starts, ends, strict=True))
-        images = np.empty((n, *self.images.shape[1:]), np.uint8)
+        images = np.empty((n, *self.images.shape[1:]), self.images.dtype)
         labels = np.empty(n, self.labels.dtype)
         filled = 0
         for start, end in zip(starts, ends, strict=True):
@@ -139,12 +147,13 @@ class Streamed:
             yield self._read_rows(start, min(start + batch_size, self.last))
 
     def _read_rows(self, start, end):
-        """Images and labels of the rows. Raises DataFormatError if they can't be read."""
+        """Images and labels of the rows. Raises UnreadableError."""
         try:
-            return self.images[start:end], self.labels[start:end]
-        except (OSError, RuntimeError):
-            raise DataFormatError(
-                f"{self.images.file.filename}: rows {start} to {end} can't be read") from None
+            images = self.images[start:end]
+            check_finite(images, self.images.path, start)
+        except UserError as problem:
+            raise UnreadableError(str(problem)) from None
+        return images, self.labels[start:end]
 
 
 def arrays_as_data(train, test=None, validation=0):
@@ -198,90 +207,120 @@ def _part_of(name, x, y):
 def open_data(path, validation=0, memory_limit=MEMORY_LIMIT, window=WINDOW):
     """Open a data set. `validation` examples at the end of the training part are set apart.
 
-    Raises DataFormatError for a file that is not of the documented form.
+    Raises DataFormatError for a file that is not of the documented form; later, reading a part that
+    stays in the file, UnreadableError.
     """
-    try:
-        file = h5py.File(path, "r")
-    except OSError:
-        raise DataFormatError(f"{path}: not a readable HDF5 file") from None
+    file = hdf5.open_file(path, DataFormatError)
     try:
         return _open(file, path, validation, memory_limit, window)
-    except (OSError, RuntimeError):
-        raise DataFormatError(f"{path}: damaged, can't be read") from None
+    except DataFormatError:
+        raise
+    except RowsError as problem:
+        raise DataFormatError(str(problem)) from None
+    except UserError as problem:  # of an attribute
+        raise DataFormatError(f"{path}: {problem}") from None
+    except hdf5.TROUBLE as problem:
+        raise DataFormatError(f"{path}: {hdf5.reason(problem)}") from None
 
 
 def _open(file, path, validation, memory_limit, window):
-    form = (file.attrs.get("format"), file.attrs.get("version"))
-    if form != ("ref-data", 1):
+    form, version = (hdf5.attribute(file, name) for name in ("format", "version"))
+    if form != "ref-data" or hdf5.whole(version) != 1:
         raise DataFormatError(
-            f"{path}: its format is {form[0]} and its version {form[1]}, expected ref-data and 1, "
-            "as the commands of data_prep write")
+            f"{path}: its format is {form!r} and its version {version!r}, expected 'ref-data' and "
+            "1, as the commands of data_prep write")
     classes = _classes(file, path)
-    sizes = {part: _check_part(file, path, part, len(classes)) for part in ("train", "test")}
-    in_shape = file["train/images"].shape[1:]
-    if file["test/images"].shape[1:] != in_shape:
-        raise DataFormatError(
-            f"{path}: train/images are {in_shape} but test/images {file['test/images'].shape[1:]}"
-        )
-    if not 0 <= validation < sizes["train"]:
+    arrays = {part: _check_part(file, path, part, len(classes)) for part in ("train", "test")}
+    (images, labels), (test_images, _) = arrays["train"], arrays["test"]
+    for what in ("shape", "dtype"):
+        ours, theirs = (getattr(a, what) for a in (images, test_images))
+        if what == "shape":
+            ours, theirs = ours[1:], theirs[1:]
+        if ours != theirs:
+            raise DataFormatError(
+                f"{path}: train/images are {ours} but test/images {theirs}: expected the same")
+    in_shape = images.shape[1:]
+    if not 0 <= validation < len(labels):
         raise DataFormatError(
             f"--validation {validation}: must be at least 0 and below "
-            f"the {sizes['train']} training examples of {path}"
+            f"the {len(labels)} training examples of {path}"
         )
 
     def part(name, first, last):
-        images, labels = file[f"{name}/images"], file[f"{name}/labels"]
-        if (last - first) * int(np.prod(in_shape)) <= memory_limit:
-            return InMemory(images[first:last], labels[first:last])
-        return Streamed(images, labels, first, last, window)
+        images, labels = arrays[name]
+        size = (last - first) * int(np.prod(in_shape)) * images.dtype.itemsize
+        if size > memory_limit:
+            return Streamed(images, labels, first, last, window)
+        held = images[first:last]
+        check_finite(held, f"{path}: {name}/images", first)
+        return InMemory(held, labels[first:last])
 
-    cut = sizes["train"] - validation
+    cut = len(labels) - validation
     return Data(
         path=str(path),
-        name=str(file.attrs.get("name", path)),
+        name=str(hdf5.attribute(file, "name", path)),
         classes=classes,
         in_shape=in_shape,
-        digest=_digest(file),
+        digest=_digest(arrays),
         train=part("train", 0, cut),
-        test=part("test", 0, sizes["test"]),
-        validation=part("train", cut, sizes["train"]) if validation else None,
+        test=part("test", 0, len(arrays["test"][1])),
+        validation=part("train", cut, len(labels)) if validation else None,
     )
 
 
-def _digest(file):
+def check_finite(images, name, first):
+    """Raise DataFormatError where float images, row `first` and those after it, hold NaN or inf."""
+    if images.dtype == np.uint8 or np.isfinite(images).all():
+        return
+    bad = ~np.isfinite(images).reshape(len(images), -1).all(axis=1)
+    raise DataFormatError(f"{name}: row {first + int(bad.argmax())} holds NaN or infinity")
+
+
+def _digest(arrays):
     """Tells one data set, in one order, from another without reading all of its images."""
     total = hashlib.sha256()
-    for part in ("train", "test"):
-        images, labels = file[f"{part}/images"], file[f"{part}/labels"]
-        total.update(f"{part} {images.shape}".encode())
-        total.update(labels[:].tobytes())
+    for part, (images, labels) in arrays.items():
+        kind = "" if images.dtype == np.uint8 else f" {images.dtype}"
+        total.update(f"{part} {images.shape}{kind}".encode())
+        total.update(labels.tobytes())
         for row in np.linspace(0, len(images) - 1, 16).astype(int):
-            total.update(images[row].tobytes())
+            total.update(images[row:row + 1].tobytes())
     return total.hexdigest()
 
 
 def _classes(file, path):
-    try:
-        classes = json.loads(file.attrs["classes"])
-    except (KeyError, TypeError, ValueError):
-        classes = None
-    if not isinstance(classes, list) or len(classes) < 2:
-        raise DataFormatError(
-            f"{path}: the attribute 'classes' (a JSON list of at least two names) is missing"
-        )
-    return classes
+    """The names of the classes: a JSON list, or an array of texts."""
+    found = hdf5.attribute(file, "classes")
+    wanted = 'expected a JSON list of at least two names, like ["cat", "dog"]'
+    if found is None:
+        raise DataFormatError(f"{path}: it has no attribute 'classes'; {wanted}")
+    classes = found
+    if isinstance(found, str):
+        try:
+            classes = json.loads(found)
+        except ValueError:
+            raise DataFormatError(
+                f"{path}: its attribute 'classes' is no JSON: {found[:60]!r}; {wanted}") from None
+    if not isinstance(classes, list):
+        raise DataFormatError(f"{path}: its attribute 'classes' is {str(found)[:60]!r}; {wanted}")
+    if len(classes) < 2:
+        raise DataFormatError(f"{path}: its attribute 'classes' names {len(classes)} class"
+                              f"{'' if classes else 'es'}: a classifier needs at least two")
+    return [str(name) for name in classes]
 
 
 def _check_part(file, path, part, n_classes):
-    """The number of examples in a part, whose arrays must be as documented."""
+    """(images as Rows, labels as an array) of a part, which must be as documented."""
     for name in (f"{part}/images", f"{part}/labels"):
         if not isinstance(file.get(name), h5py.Dataset):
             raise DataFormatError(f"{path}: the array {name} is missing")
     images, labels = file[f"{part}/images"], file[f"{part}/labels"]
-    if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape[1:]:
+    wide = hdf5.float_type(images)
+    if images.ndim != 4 or images.dtype not in (np.uint8, np.float32) or wide \
+            or 0 in images.shape[1:]:
         raise DataFormatError(
-            f"{path}: {part}/images is {images.dtype} {images.shape}, "
-            "expected uint8 (n, H, W, C)"
+            f"{path}: {part}/images is {wide or images.dtype} {images.shape}, "
+            "expected uint8 or float32 (n, H, W, C)"
         )
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
         raise DataFormatError(
@@ -290,10 +329,10 @@ def _check_part(file, path, part, n_classes):
         )
     if not len(labels):
         raise DataFormatError(f"{path}: {part}/labels is empty")
-    values = labels[:]
+    values = Rows(labels)[:]
     if values.min() < 0 or values.max() >= n_classes:
         raise DataFormatError(
             f"{path}: {part}/labels goes from {values.min()} to {values.max()}, "
             f"expected 0 to {n_classes - 1} (the attribute 'classes' names {n_classes})"
         )
-    return len(labels)
+    return Rows(images), values

@@ -36,8 +36,12 @@ def opening(out, config, data):
     if setting.get("schedule"):
         parts.append(f"schedule {setting['schedule']}")
     yield (f"{arguments['rule']} on {arguments['arch']}: optimizer {optimizer}, {', '.join(parts)}")
-    yield (f"{data.name}: {len(data.train)} train and {len(data.test)} test examples; "
-           f"results in {out}")
+    how = config["augmentation"]
+    changed = [f"crops moved by up to {how['crop_padding']}"] if how["crop_padding"] else []
+    changed += [f"{how['flip']} flips"] if how["flip"] != "none" else []
+    yield (f"{data.name}: {len(data.train)} train and {len(data.test)} test examples"
+           + (f", trained on with {' and '.join(changed)}" if changed else "")
+           + f"; results in {out}")
 
 
 def epoch_line(row, show):

@@ -135,11 +135,13 @@ def phase_of_step(rule, schedule, t):
 
 
 def to_input(images, xp, dtype):
-    """Activities h_0 of the given dtype, on xp's device: uint8 images in [0, 1], floats as they
-    are."""
-    if images.dtype.kind == "f":
-        return xp.asarray(images, dtype=dtype)
-    return xp.divide(xp.asarray(images), 255, dtype=dtype)
+    """Images -> activities h_0 of the given dtype, on xp's device.
+
+    uint8 become [0, 1]; floats are taken as they are.
+    """
+    if images.dtype == np.uint8:
+        return xp.divide(xp.asarray(images), 255, dtype=dtype)
+    return xp.asarray(images).astype(dtype, copy=False)
 
 
 def batch_of(net, images, labels, xp, dtype):

@@ -48,6 +48,9 @@ def histograms(plt, searches):
     for axes, (about, accuracy) in zip(panels.flat, searches, strict=False):
         colour = plots.style(about["rule"])["color"]
         shown = {state: values for state, values in accuracy.items() if values}
+        if not shown:  # every configuration failed
+            axes.set_title(title(about), fontsize=9)
+            continue
         looks = {"ended": (colour, ""), "diverged": ("white", "////")}
         counts, _, _ = axes.hist(
             list(shown.values()), bins=BINS, range=(0, 100), stacked=True, edgecolor="#333333",

@@ -260,14 +260,14 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 def test_a_folder(tmp_path):
-    with pytest.raises(DataFormatError, match="not a readable HDF5 file"):
+    with pytest.raises(DataFormatError, match="it is a folder, not a file"):
         open_data(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not HDF5 at all" * 100])
 def test_a_file_of_another_kind(path, content):
     path.write_bytes(content)
-    with pytest.raises(DataFormatError, match="not a readable HDF5 file"):
+    with pytest.raises(DataFormatError, match="not an HDF5 file"):
         open_data(path)
 
 

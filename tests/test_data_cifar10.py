@@ -1,5 +1,6 @@
 """data_prep/cifar10.py: the binary layout, from a folder and from an archive, good and hostile."""
 
+import gzip
 import io
 import os
 import subprocess
@@ -122,6 +123,30 @@ def test_an_archive_is_checked(here, records):
     with pytest.raises(DataError, match="md5 checksum is .*, expected c32a1d4ab5d03f1284b67883e8"):
         cifar10.main(["--source", str(path)])
     assert not (here / "data").exists()
+
+
+def test_an_archive_that_is_unzipped_already(here, records, capsys):
+    """As browsers and file managers leave it, under either name."""
+    zipped = archive(here / "a.tar.gz", members(records))
+    for name in ("cifar-10-binary.tar", "cifar-10-binary.tar.gz"):
+        (here / name).write_bytes(gzip.decompress(zipped.read_bytes()))
+        cifar10.main(["--source", name, "--out", "x.h5"])
+        check_content(here / "x.h5", records)
+        assert capsys.readouterr().out.startswith(
+            f"note: {name} is unzipped, so the checksum of cifar-10-binary.tar.gz can't be che")
+    (here / "short.tar").write_bytes(gzip.decompress(zipped.read_bytes())[:200_000])
+    with pytest.raises(DataError, match="short.tar: damaged or truncated"):
+        cifar10.main(["--source", "short.tar"])
+
+
+@pytest.mark.parametrize("content, kind", [
+    (b"PK\x03\x04", "a zip archive"), (b"<html>", "a web page"), (b"BZh9", "a bzip2 file"),
+    (b"\xfd7zXZ\0", "an xz file"), (b"\x80\x04\x95", "a Python pickle"),
+    (b"\x89HDF\r\n", "an HDF5 file")])
+def test_other_kinds_of_file_are_named(here, content, kind):
+    (here / "a").write_bytes(content)
+    with pytest.raises(DataError, match=f"a: {kind}, expected cifar-10-binary.tar.gz or "):
+        cifar10.main(["--source", "a"])
 
 
 @pytest.mark.parametrize("extra, message", [

@@ -15,6 +15,10 @@ SHA256 = "sha256:" + hashlib.sha256(BODY).hexdigest()
 MD5 = "md5:" + hashlib.md5(BODY).hexdigest()
 
 
+PAGES = {"login": b"<!DOCTYPE html><html>log in", "later": b"\xef\xbb\xbf\r\n <HTML>log in",
+         "xml": b'<?xml version="1.0"?><Error>AccessDenied</Error>'}
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     """Serves BODY in the manner that the path names; notes (path, Range header)."""
 
@@ -26,8 +30,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = BODY
         if manner == "missing":
             return self.send_error(404)
+        if manner == "loop":
+            self.send_response(302)
+            self.send_header("Location", self.path)
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
         if manner == "wrong":
             body = b"x" * len(BODY)
+        if manner in PAGES:
+            body = PAGES[manner]
         if manner == "noranges" or not start:
             start = 0
             self.send_response(200)
@@ -199,3 +210,42 @@ def test_only_http(target, url):
 def test_an_impossible_address_is_one_line(target, url):
     with pytest.raises(DataError, match="cannot download file.gz"):
         download.fetch([url], target, SHA256)
+
+
+@pytest.mark.parametrize("checksum", [SHA256, None])
+@pytest.mark.parametrize("page", PAGES)
+def test_a_web_page_is_not_the_file(server, target, page, checksum, capsys):
+    """Given with status 200: a login page. The next mirror is tried, and a line says so."""
+    fetch(server, target, page, "good", checksum=checksum)
+    assert whole(target)
+    said = capsys.readouterr().err
+    assert said == (f"{server.url}/{page}/file.gz: it sent a web page, not the file (a login page, "
+                    f"or an error?); trying {server.url}/good/file.gz\n")
+    target.unlink()
+    with pytest.raises(DataError, match="it sent a web page"):
+        fetch(server, target, page, checksum=checksum)
+    assert list(target.parent.iterdir()) == []
+
+
+def test_a_web_page_begun_before_is_not_built_on(server, target):
+    target.parent.mkdir()
+    target.with_name("file.gz.part").write_bytes(PAGES["login"])
+    fetch(server, target, "good")
+    assert whole(target)
+
+
+def test_redirects_in_a_loop_are_one_line(server, target, capsys):
+    with pytest.raises(DataError) as caught:
+        fetch(server, target, "loop")
+    assert "\n" not in str(caught.value)
+    assert f"{server.url}/loop/file.gz: HTTP status 302 it redirects in a loop" in str(caught.value)
+    fetch(server, target, "loop", "good")
+    assert whole(target) and capsys.readouterr().err.count("\n") == 1
+
+
+def test_nothing_is_said_of_the_last_mirror_twice(server, target, capsys):
+    with pytest.raises(DataError) as caught:
+        fetch(server, target, "missing", "wrong")
+    assert str(caught.value).count(server.url) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.endswith(f"trying {server.url}/wrong/file.gz\n")

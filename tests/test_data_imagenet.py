@@ -26,6 +26,7 @@ import pytest
 
 from data_prep import hdf5, imagenet, imagenet_files, jpeg, shards
 from data_prep.hdf5 import DataError
+from ref.common.command import UserError
 from ref.data import DataFormatError, Streamed, open_data
 
 Image = pytest.importorskip("PIL.Image", reason='needs pillow: pip install ".[imagenet]"')
@@ -311,11 +312,13 @@ def compare(folder, other):
     assert names[0] == names[1] and not any(".tmp" in path for path in names[0])
 
 
-def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(tree, prepared, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_workers_and_says_how_to_go_on(tree, prepared, tmp_path, number):
+    """Sent to all of them, as a terminal or a scheduler does."""
     arguments = arguments_for(tree, "--workers", 2)
     ended, workers = interrupt(tmp_path / "x", arguments,
-                               lambda process: os.killpg(process.pid, signal.SIGINT))
-    assert ended.status == 130
+                               lambda process: os.killpg(process.pid, number))
+    assert ended.status == 128 + number
     assert ended.err == ("interrupted: finished shards are kept; run the same command again to go "
                          "on\n")
     assert workers and gone(workers)
@@ -380,7 +383,7 @@ def call(folder, arguments):
 def test_two_at_once_are_refused(tree, tmp_path):
     folder = tmp_path / "imagenet-shards"
     with imagenet.claim(folder, {}):
-        with pytest.raises(DataError, match="another process is writing there"):
+        with pytest.raises(UserError, match="another process is writing there"):
             with imagenet.claim(folder, {}):
                 pass
 

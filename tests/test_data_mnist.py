@@ -114,7 +114,8 @@ ZIPPED = gzip.compress(idx(GOOD))
 
 @pytest.mark.parametrize("content, message", [
     (b"", "not an IDX file: it begins with nothing"),
-    (b"<html>404", "not an IDX file: it begins with 3c68746d"),
+    (b"<html>404", "not an IDX file but a web page: it begins with 3c68746d"),
+    (b"PK\x03\x04 and so on", "not an IDX file but a zip archive: it begins with 504b0304"),
     (b"\0\0\x08", "not an IDX file"),
     (b"\0\0\x0d\x03" + idx(GOOD)[4:], "type 0x0d, expected 0x08"),
     (b"\0\0\x08\x01" + idx(GOOD)[4:], "1 dimensions, expected 3: are images and labels mixed up"),

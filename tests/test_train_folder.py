@@ -157,7 +157,8 @@ def test_each_writer_has_a_name_of_its_own(here):
     number = int(first.stem.split("-")[-1])
     (here / "victim").write_text("mine")
     for k in (1, 2, 3):
-        (here / f".ref-{os.getpid()}-{number + k}.tmp").symlink_to(here / "victim")
+        name = f".ref-{files.machine()}-{os.getpid()}-{number + k}.tmp"
+        (here / name).symlink_to(here / "victim")
     second = files.temporary_name(here / "a")
     assert second != first and not second.is_symlink() and second.parent == here
     assert (here / "victim").read_text() == "mine"

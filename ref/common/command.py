@@ -21,6 +21,8 @@ NOBODY_READS = 13  # SIGPIPE, which Windows has not
 class UserError(Exception):
     """Something a user can put right; its text is one line: what is wrong, and what to do."""
 
+    status = 2  # of a command that ends with it
+
 
 class UsageError(UserError):
     """Arguments that don't fit together."""
@@ -122,7 +124,7 @@ def run(work, stopped="interrupted"):
     except BrokenPipeError:  # nobody reads any more, as behind `| head -1`: no reason to complain
         status = 128 + NOBODY_READS
     except UserError as error:
-        status = say(f"error: {one_line(error)}", 2)
+        status = say(f"error: {one_line(error)}", error.status)
     except OSError as error:
         status = say(f"error: {one_line(error)}", 2)
     except MemoryError as error:

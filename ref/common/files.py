@@ -1,13 +1,19 @@
 """Files that are whole or not there: written beside, flushed to the disk, renamed."""
 
+import contextlib
 import errno
+import hashlib
 import itertools
 import os
+import re
+import socket
+import time
 from pathlib import Path
 
 from .command import UserError, say
 
 TEMPORARY = ".ref-*.tmp"
+LONG_AGO = 24 * 3600  # seconds: who writes a file touches it far more often
 _numbers = itertools.count()
 
 
@@ -20,12 +26,55 @@ def temporary_name(path):
     """
     exclusive = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
     while True:
-        temporary = Path(path).with_name(TEMPORARY.replace("*", f"{os.getpid()}-{next(_numbers)}"))
+        temporary = Path(path).with_name(
+            TEMPORARY.replace("*", f"{machine()}-{os.getpid()}-{next(_numbers)}"))
         try:
             os.close(os.open(temporary, exclusive, 0o666))
             return temporary
         except FileExistsError:  # of a process that was killed and had our number
             continue
+
+
+def machine():
+    """8 letters that differ where a process number means another process: on another host, or in
+    a container with numbers of its own."""
+    try:
+        numbers = os.readlink("/proc/self/ns/pid")
+    except OSError:  # not Linux
+        numbers = ""
+    return hashlib.sha256(f"{socket.gethostname()} {numbers}".encode()).hexdigest()[:8]
+
+
+def remove_abandoned(folder):
+    """Remove the temporary files in a folder whose writers are dead; others may write to it now.
+
+    Whether a writer on another machine lives can't be seen here: its files go when they have not
+    been touched for LONG_AGO.
+    """
+    for path in Path(folder).glob(TEMPORARY):
+        named = re.fullmatch(r"\.ref-([0-9a-f]{8})-([0-9]+)-[0-9]+\.tmp", path.name)
+        if not named:
+            continue
+        with contextlib.suppress(OSError):  # gone meanwhile, or not ours to remove
+            if named[1] == machine():
+                dead = not is_alive(int(named[2]))
+            else:
+                dead = time.time() - path.lstat().st_mtime > LONG_AGO
+            if dead:
+                path.unlink()
+
+
+def is_alive(pid):
+    """Whether a process of this machine has the number; True where that can't be known."""
+    if os.name == "nt":  # there the question would end the process
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def remove_temporary(folder):

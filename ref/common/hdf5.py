@@ -64,18 +64,24 @@ def reason(problem):
     return f"HDF5 can't read it ({text or type(problem).__name__})"
 
 
-def array(dataset):
-    """All numbers of a dataset, as h5py gives them. Raises UserError with the true reason."""
+def array(dataset, rows=()):
+    """All numbers of a dataset, or a slice of its rows, as h5py gives them.
+
+    Raises UserError with the true reason.
+    """
     try:
-        return dataset[()]
+        return dataset[rows]
     except TROUBLE as problem:
+        name = dataset.name[1:]
+        if isinstance(rows, slice):
+            name = f"rows {rows.start} to {rows.stop - 1} of {name}"
         lacking = missing_filters(dataset)
         if lacking:
             raise UserError(
-                f"{dataset.name[1:]} is compressed with {' and '.join(lacking)}, which h5py does "
+                f"{name} is compressed with {' and '.join(lacking)}, which h5py does "
                 "not have here: install its plugin (the package hdf5plugin has most), or write "
                 "the file again with gzip or without compression") from None
-        raise UserError(f"{dataset.name[1:]} can't be read: {reason(problem)}") from None
+        raise UserError(f"{name} can't be read: {reason(problem)}") from None
 
 
 def missing_filters(dataset):
