@@ -20,9 +20,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from . import architectures, begin, folder, lines, rules, settings, training
+from .arrays import arrays_as_data
 from .backend import select, to_device, to_host
 from .common.command import UsageError, tell
-from .data import arrays_as_data
 from .evaluate import restore
 from .network import flat, forward, initial_parameters
 from .run import Run

@@ -39,6 +39,9 @@ COMMANDS = {
     "python -m data_prep.cifar10": LONG,
     "python -m ref.train --rule dfa --arch cifar-lc": [("cifar-lc", SMALL), EPOCH],
     "python -m ref.train --rule sdtp --arch mnist-autoencoder --data mnist": [EPOCH],
+    # with the file that the example writes: tests/test_data_arrays.py
+    "python -m ref.train --rule fa --arch \"dense 32, softmax 2\"": [
+        ("softmax 2", "softmax 10"), ("--data mine --epochs 5", "--data mnist --epochs 1")],
     "python -m ref.evaluate runs/out/mnist-fc_fa_mnist_seed0": [],
     "python -m ref.architectures": [],
     "python -m ref.train --resume runs/out/mnist-fc_fa_mnist_seed0": [("60", "2")],
