@@ -214,11 +214,14 @@ def matching(found, what, seed, other=None, digest=None):
 
 
 def free(path):
-    """The folder, or one with a number behind its name where that holds another run."""
+    """The folder, or one with a number behind its name where that holds another run, or anything
+    of somebody's."""
     for number in itertools.count(2):
-        if not (path / "config.json").exists():
+        try:
+            folder.check_free(path)
             return path
-        path = path.with_name(f"{path.name.removesuffix(f'-{number - 1}')}-{number}")
+        except folder.FolderError:
+            path = path.with_name(f"{path.name.removesuffix(f'-{number - 1}')}-{number}")
 
 
 def cells(found):
