@@ -126,7 +126,8 @@ def work(args):
     data = open_data(train.find_data(args.data))
     train.build(ARCH, "bp", records.defaults(ARCH, "bp")[0], data)  # do the images fit?
     todo = {row: table1.job_of(ARCH, data, row, args.seed, args, parameters=True) for row in ROWS}
-    outcomes = table1.train_and_record(todo, args)
+    # Figure 7 shall be of the runs whose curves are kept
+    outcomes = table1.train_and_record(todo, args, renew=True)
     mine = [records.read(job.out) for row, job in todo.items() if outcomes[row].state == "done"]
     shown = recorded(data.name, [args.seed] if is_record(args.out) else None)
     if not is_record(args.out):

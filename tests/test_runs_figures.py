@@ -203,6 +203,13 @@ def test_figures_6_and_7_beside_what_is_recorded(command, here):
         with open(RECORDED / f"{name}.csv") as file:
             marks = {(row["whose"], row["epochs"]) for row in csv.DictReader(file)}
         assert marks == {("recorded", epochs)}
+    # with as many epochs, those whose parameters Figure 7 shows take the place of those recorded
+    result = command("runs.figure6_7", "--data", data, "--epochs", 2, "--out", RECORDED)
+    assert result.status == 0 and "kept" not in result.out
+    for row in methods:
+        mine, kept = (records.read(place / f"mnist-autoencoder_{row}").rows
+                      for place in (WORK, RECORDED))
+        assert mine == kept
 
 
 def test_figures_6_and_7_are_written_when_all_is_there(command, here, tiny, monkeypatch):
