@@ -46,10 +46,9 @@ def reconstructions(record, data, images):
 def draw_curves(plt, runs, data_name):
     figure, axes = plt.subplots(figsize=(7, 4.6))
     for record in runs:
-        look = plots.style(record.rule, record.schedule)
         plots.curves(axes, record.rows,
                      figures.name_of(record, plots.label(record.rule, record.schedule)),
-                     {**look, "alpha": figures.opacity(record, runs)})
+                     figures.look(record, runs))
     axes.set(title=f"Autoencoder 784-512-64-512-784, {data_name}", xlabel="epoch",
              ylabel="reconstruction error\n(squared error, mean over pixels)",
              xlim=(0, None), ylim=(0, None))
