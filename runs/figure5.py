@@ -17,6 +17,10 @@ from . import command, output
 BINS = 20
 
 
+def parser():
+    return command.parser("runs.figure5", __doc__)
+
+
 def read(place):
     """A search's folder: (what search.json says, accuracies in % of those that ended, diverged)."""
     try:
@@ -103,7 +107,7 @@ def work(args):
 
 
 def main():
-    command.carry_out(work, command.parser("runs.figure5", __doc__))
+    command.carry_out(work, parser())
 
 
 if __name__ == "__main__":

@@ -46,10 +46,9 @@ def reconstructions(record, data, images):
 def draw_curves(plt, runs, data_name):
     figure, axes = plt.subplots(figsize=(7, 4.6))
     for record in runs:
-        look = plots.style(record.rule, record.schedule)
         plots.curves(axes, record.rows,
                      figures.name_of(record, plots.label(record.rule, record.schedule)),
-                     {**look, "alpha": figures.opacity(record, runs)})
+                     figures.look(record, runs))
     axes.set(title=f"Autoencoder 784-512-64-512-784, {data_name}", xlabel="epoch",
              ylabel="reconstruction error\n(squared error, mean over pixels)",
              xlim=(0, None), ylim=(0, None))
@@ -126,7 +125,8 @@ def work(args):
     data = open_data(train.find_data(args.data))
     train.build(ARCH, "bp", records.defaults(ARCH, "bp")[0], data)  # do the images fit?
     todo = {row: table1.job_of(ARCH, data, row, args.seed, args, parameters=True) for row in ROWS}
-    outcomes = table1.train_and_record(todo, args)
+    # Figure 7 shall be of the runs whose curves are kept
+    outcomes = table1.train_and_record(todo, args, renew=True)
     mine = [records.read(job.out) for row, job in todo.items() if outcomes[row].state == "done"]
     shown = recorded(data.name, [args.seed] if is_record(args.out) else None)
     if not is_record(args.out):

@@ -18,10 +18,14 @@ def name_of(record, text, whose=None):
     return f"{text} ({whose or record.whose}, {record.epochs} ep.)"
 
 
-def opacity(record, shown):
-    """Of a run's lines among those that are shown."""
+def look(record, shown, conv=False):
+    """How a run's lines look among those that are shown."""
     both = len({other.whose for other in shown}) > 1
-    return BESIDE if both and record.whose == "recorded" else 1.0
+    found = plots.style(record.rule, record.schedule, conv)
+    found["alpha"] = BESIDE if both and record.whose == "recorded" else 1.0
+    if record.epochs == 1:  # a line through one point is not seen
+        found["marker"] = found["marker"] or "D"
+    return found
 
 
 def runs_of(cells, column, data_name, rows=None):
@@ -41,9 +45,8 @@ def error_curves(plt, panels):
     for axes, (title, runs) in zip(all_axes[0], panels, strict=True):
         shown = [record for _, record in runs]
         for row, record in runs:
-            look = plots.style(*paper.method(row), row.endswith("-conv"))
             plots.curves(axes, record.rows, name_of(record, label(row)),
-                         {**look, "alpha": opacity(record, shown)})
+                         look(record, shown, row.endswith("-conv")))
         top = max((TOP.get(r.data, 100) for r in shown), default=100)
         axes.set(title=title, xlabel="epoch", ylabel="error (%)", xlim=(0, None),
                  ylim=(-0.01 * top, top))  # so that an error of 0 can be seen

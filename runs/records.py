@@ -172,11 +172,13 @@ def same_run(a, b):
     return identity(a) == identity(b)
 
 
-def collect(record, results, called=None):
+def collect(record, results, called=None, renew=False):
     """Copy a run's small files to results/<name>, or to where it is recorded; tell so in a line.
 
     Another run recorded there stays if it has as many epochs or more; one with other
     hyperparameters, such as the defaults of an earlier day, is given the name that it has today.
+
+    renew  take the place of one with as many epochs
     """
     already = [r.path.name for r in read_all(results) if same_run(r, record)]
     place = Path(results) / (called or next(iter(already), name(record)))
@@ -189,8 +191,8 @@ def collect(record, results, called=None):
     if there and not called and not already and name(there) != place.name:
         os.rename(place, free(place.with_name(name(there))))
         there = None
-    if there and not same_run(there, record) and there.epochs >= record.epochs or (
-            there and there.epochs > record.epochs):
+    equal = there and there.epochs == record.epochs and not same_run(there, record)
+    if there and there.epochs > record.epochs or equal and not renew:
         return f"{place}: has {there.epochs} epochs, kept; {record.path} has {record.epochs}"
     place.mkdir(parents=True, exist_ok=True)
     for file in ("metrics.csv", DIVERGED):
@@ -214,11 +216,14 @@ def matching(found, what, seed, other=None, digest=None):
 
 
 def free(path):
-    """The folder, or one with a number behind its name where that holds another run."""
+    """The folder, or one with a number behind its name where that holds another run, or anything
+    of somebody's."""
     for number in itertools.count(2):
-        if not (path / "config.json").exists():
+        try:
+            folder.check_free(path)
             return path
-        path = path.with_name(f"{path.name.removesuffix(f'-{number - 1}')}-{number}")
+        except folder.FolderError:
+            path = path.with_name(f"{path.name.removesuffix(f'-{number - 1}')}-{number}")
 
 
 def cells(found):

@@ -73,6 +73,18 @@ def autoencoders(runs):
                f"{best['test_error']:.5f} ({best['epoch']:.0f})")
 
 
+def figure7_runs(out):
+    """What its JSON says of the parameters that Figure 7 shows, where these are not of the runs
+    whose curves are kept."""
+    for place in dict.fromkeys([out, RECORDED]):
+        if (place / "figure7.json").exists():
+            about = json.loads((place / "figure7.json").read_text())
+            if "parameters" in about:
+                yield f"Figure 7 ({command.whose(place / 'figure7.json')}): {about['parameters']}."
+                yield ""
+            return
+
+
 def variant(record, in_a_cell):
     """What sets a run apart from the cells of Table 1."""
     differences = records.differences(record)
@@ -167,6 +179,7 @@ def page(out):
     header = ["method", "whose", "epochs", "final train", "final test", "lowest test (epoch)"]
     text += markdown(header, rows) if rows else []
     text += list(pictures(out, ["figure6", "figure7"], "autoencoder")) or ["Missing.", ""]
+    text += list(figure7_runs(out))
     text += ["## All runs", "",
              "`Best` is the lowest test error (and its epoch), `final` and `train` are of the last "
              "epoch; an autoencoder's are squared errors, mean over pixels.", ""]

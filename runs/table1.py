@@ -92,14 +92,14 @@ def train_rows(column, data, rows, args):
     return todo, train_and_record(todo, args)
 
 
-def train_and_record(todo, args):
-    """Train {key: job} and copy their curves to --out; {key: outcome}."""
+def train_and_record(todo, args, renew=False):
+    """Train {key: job} and copy their curves to --out (records.collect); {key: outcome}."""
     try:
         outcomes = jobs.run(list(todo.values()), args.jobs)
     finally:  # what was reached is kept however this ends
         for job in todo.values():
             if job.out.parent != args.out and (job.out / "config.json").exists():
-                tell(records.collect(records.read(job.out), args.out))
+                tell(records.collect(records.read(job.out), args.out, renew=renew))
     return {key: outcomes[job] for key, job in todo.items()}
 
 

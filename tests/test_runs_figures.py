@@ -82,6 +82,22 @@ def test_dashed_train_and_solid_test(here):
     plt.close(figure)
 
 
+def test_a_run_of_one_epoch_is_seen_and_recorded_ones_are_faint(here):
+    try:
+        plt = plots.pyplot()
+    except plots.PlotsError:
+        pytest.skip("matplotlib is not installed (extra: plots)")
+    runs = [("bp", records.read(make(RECORDED / "a", test=[3, 2]))),
+            ("bp", records.read(make(here / "b", test=[4])))]
+    figure = figures.error_curves(plt, [("title", runs)])
+    lines = {tuple(line.get_ydata()): line for line in figure.axes[0].lines}
+    assert lines[4,].get_marker() == "D" and lines[3, 2].get_marker() in (None, "None")
+    assert lines[4,].get_alpha() == 1 and lines[3, 2].get_alpha() < 1
+    texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert texts[:2] == ["BP (recorded, 2 ep.)", "BP (yours, 1 ep.)"]
+    plt.close(figure)
+
+
 def test_colours_are_distinct():
     colours = list(plots.COLOURS.values())
     assert len(set(colours)) == len(colours)
@@ -203,6 +219,13 @@ def test_figures_6_and_7_beside_what_is_recorded(command, here):
         with open(RECORDED / f"{name}.csv") as file:
             marks = {(row["whose"], row["epochs"]) for row in csv.DictReader(file)}
         assert marks == {("recorded", epochs)}
+    # with as many epochs, those whose parameters Figure 7 shows take the place of those recorded
+    result = command("runs.figure6_7", "--data", data, "--epochs", 2, "--out", RECORDED)
+    assert result.status == 0 and "kept" not in result.out
+    for row in methods:
+        mine, kept = (records.read(place / f"mnist-autoencoder_{row}").rows
+                      for place in (WORK, RECORDED))
+        assert mine == kept
 
 
 def test_figures_6_and_7_are_written_when_all_is_there(command, here, tiny, monkeypatch):

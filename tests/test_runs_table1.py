@@ -111,7 +111,7 @@ def test_interrupted(table1, tiny, here):
         assert len(metrics(OUT / run.name)) == int(epochs)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGHUP])
 def test_children_of_a_command_that_is_killed(table1, tiny, here, how):
     """They write a checkpoint and end, though nobody can ask them to; the same command again
     waits for them, and goes on."""
@@ -189,10 +189,14 @@ def test_runs_made_by_hand_are_let_alone(table1, command, tiny):
     assert command("ref.train", "--rule", "bp", "--data", tiny, "--epochs", 1, "--out",
                    WORK / "byhand").status == 0
     byhand = content(WORK / "byhand")
+    (WORK / "mnist-fc_bp_tiny").mkdir()
+    (WORK / "mnist-fc_bp_tiny" / "notes.txt").write_text("somebody's")
     assert table1("--rows", "bp").status == 0
-    assert sorted(p.name for p in WORK.iterdir()) == ["byhand", "mnist-fc_bp_tiny", "other"]
+    assert sorted(p.name for p in WORK.iterdir()) == [
+        "byhand", "mnist-fc_bp_tiny", "mnist-fc_bp_tiny-2", "other"]
     assert content(WORK / "byhand") == byhand
-    assert metrics(OUT / "mnist-fc_bp_tiny") == metrics(WORK / "mnist-fc_bp_tiny")
+    assert [p.name for p in (WORK / "mnist-fc_bp_tiny").iterdir()] == ["notes.txt"]
+    assert metrics(OUT / "mnist-fc_bp_tiny") == metrics(WORK / "mnist-fc_bp_tiny-2")
 
 
 def test_what_is_recorded_is_shown_beside_yours(table1, command):
@@ -302,4 +306,5 @@ def test_a_folder_that_is_being_trained(table1, here, tiny, monkeypatch):
     result = table1("--rows", "bp", "--epochs", 3)
     lock.close()
     assert result.status == 1 and result.out.count("waiting for it") == 1
-    assert "another process is training" in result.out.splitlines()[-4]
+    assert "failed: " in table()["bp"]["problem"]
+    assert "another process is training" in table()["bp"]["problem"]
