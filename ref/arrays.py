@@ -4,7 +4,8 @@ import hashlib
 
 import numpy as np
 
-from .data import Data, DataFormatError, InMemory
+from .data import Data, DataFormatError
+from .parts import InMemory
 
 
 def arrays_as_data(train, test=None, validation=0):

@@ -1,4 +1,4 @@
-"""ref/data.py: every example once an epoch, in an order that seed and epoch fix; bad files."""
+"""ref/data.py, ref/parts.py: every example once an epoch, in a fixed order; bad files."""
 
 import json
 
@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import data_prep.hdf5
-import ref.data
-from ref.data import DataFormatError, InMemory, Streamed, open_data
+import ref.parts
+from ref.data import open_data
+from ref.parts import DataFormatError, InMemory, Streamed
 
 N, SHAPE, CLASSES = 53, (2, 3, 1), 60
 CHUNK = 2  # rows of a chunk, and so of a run that a Streamed part reads
@@ -42,7 +43,7 @@ def path(tmp_path):
 @pytest.fixture(autouse=True)
 def runs_of_one_chunk(monkeypatch):
     """So that 53 tiny images make 27 runs."""
-    monkeypatch.setattr(ref.data, "RUN", CHUNK * ROW)
+    monkeypatch.setattr(ref.parts, "RUN", CHUNK * ROW)
 
 
 KINDS = {  # how open_data is told to keep a part

@@ -15,7 +15,8 @@ from data_prep import arrays
 from data_prep.hdf5 import DataError, shuffled_order
 from ref import architectures, training
 from ref.augmentation import augment
-from ref.data import DataFormatError, Streamed, open_data
+from ref.data import open_data
+from ref.parts import DataFormatError, Streamed
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()

@@ -11,7 +11,8 @@ import shards_of
 from conftest import noise_images
 
 from data_prep import shards
-from ref.data import DataFormatError, open_data
+from ref.data import open_data
+from ref.parts import DataFormatError
 
 CLASSES = json.dumps(["a", "b"])
 

@@ -27,7 +27,8 @@ import pytest
 from data_prep import hdf5, imagenet, imagenet_files, jpeg, shards
 from data_prep.hdf5 import DataError
 from ref.common.command import UserError
-from ref.data import DataFormatError, Streamed, open_data
+from ref.data import open_data
+from ref.parts import DataFormatError, Streamed
 
 Image = pytest.importorskip("PIL.Image", reason='needs pillow: pip install ".[imagenet]"')
 

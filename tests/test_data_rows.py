@@ -13,7 +13,8 @@ from shards_of import IN_SHARD, SHAPE, N
 from test_common_hdf5 import lacking_filter
 
 import ref.rows
-from ref.data import DataFormatError, UnreadableError, open_data
+from ref.data import open_data
+from ref.parts import DataFormatError, UnreadableError
 from ref.rows import Rows, RowsError
 
 ROOT = Path(__file__).resolve().parents[1]
