@@ -337,6 +337,20 @@ def test_a_worker_that_is_killed_is_told(tree, tmp_path):
     assert "a worker process ended by itself" in ended.err and "run the same command" in ended.err
 
 
+def test_workers_are_ended_by_their_parent_alone(tree, prepared, tmp_path):
+    """So that the parent, which gets the same signal, is the one to say why."""
+    process = start(tmp_path / "x", arguments_for(tree, "--workers", 2))
+    while process.poll() is None:
+        if files_of(tmp_path / "x"):  # they have begun
+            for pid in children(process.pid):
+                if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, signal.SIGTERM)
+            break
+        time.sleep(0.002)
+    assert end(process).status == 0
+    compare(tmp_path / "x", prepared[0])
+
+
 def test_damaged_shards_are_done_again_and_changes_refused(tree, prepared, tmp_path):
     source, folder = tmp_path / "source", tmp_path / "x"
     shutil.copytree(tree, source)
