@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import multiprocessing.connection
 import signal
+from multiprocessing import resource_tracker
 
 from data_prep.hdf5 import DataError
 from ref.common.command import STOPPING
@@ -20,8 +21,10 @@ def run(work, tasks, n_workers, advance):
     waiting, busy, processes = list(reversed(tasks)), set(), []
     # spawn: a forked process would hold its siblings' pipes open, and never see that they broke.
     context = multiprocessing.get_context("spawn")
-    # Ctrl-C reaches the whole group of processes: it is ours to end them. Ignored from birth on.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource_tracker.ensure_running()  # a process of its own: begun now, it does not unblock ours
+    # Ctrl-C, or a scheduler's SIGTERM, reaches the whole group of processes: it is ours to end them.
+    # Blocked, from birth on, these signals never reach them, and us a little later.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         for _ in range(min(n_workers, len(tasks))):
             ours, theirs = context.Pipe()
@@ -31,7 +34,7 @@ def run(work, tasks, n_workers, advance):
             processes.append(process)
             give(ours, waiting.pop())
             busy.add(ours)
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         while busy:
             for pipe in multiprocessing.connection.wait(list(busy)):
                 message = hear(pipe)
@@ -44,12 +47,12 @@ def run(work, tasks, n_workers, advance):
                 else:
                     busy.remove(pipe)
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         for process in processes:
             process.kill()  # they take no notice of terminate()
         for process in processes:
             process.join()
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def give(pipe, task):
@@ -68,8 +71,6 @@ def hear(pipe):
 
 def serve(pipe, work):
     """What each process does: task after task, until it is ended or nobody listens any more."""
-    for number in STOPPING:  # a scheduler sends SIGTERM to all; we are ended by our parent
-        signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(EOFError, OSError):
         while True:
             task = pipe.recv()
