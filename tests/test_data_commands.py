@@ -29,7 +29,7 @@ SMALL_CIFAR = (  # 20 records a file, where the real ones have 10,000
     "command.run(cifar10.main, 'interrupted')")
 NAMES = ["digits", "mnist", "cifar10", "imagenet"]
 every_command = pytest.mark.parametrize("name", NAMES)
-ODD = [os.fsdecode(b"caf\xe9"), "schön", "猫", "a b'c\"$d", "two\nlines"]  # the first is no UTF-8
+ODD = [os.fsdecode(b"caf\xe9"), "schön 猫", "a b'c\"$d\nlines"]  # the first is no UTF-8
 
 
 def make_sources(folder):
@@ -139,12 +139,14 @@ def test_odd_names_of_places(here, source, name, locale, odd):
     done = run(*line(name, here / odd, "--out", f"{odd}.h5"), env=environment)
     assert done.returncode == 0 and done.stderr == b"", done
     data = open_data(f"{odd}.h5")
-    assert len(data.train) == {"digits": 20, "mnist": 20, "cifar10": 100, "imagenet": 15}[name]
+    assert len(data.train) == {"digits": 20, "mnist": 20, "cifar10": 100, "imagenet": 9}[name]
     with h5py.File(f"{odd}.h5") as file:
         for key in ("source", "command", "classes", "sha256"):
             file.attrs[key].encode()  # text that any program can read
         if name != "digits":
             assert hdf5.text(here / odd) in file.attrs["source"]
+    if name != "imagenet":
+        return
     arguments = ["--rule", "bp", "--arch", f"dense 4, softmax {len(data.classes)}", "--data",
                  f"{odd}.h5", "--epochs", "1", "--out", "run"]
     trained = run(sys.executable, "-m", "ref.train", *arguments, env=environment)
@@ -161,9 +163,9 @@ def test_classes_of_odd_names(here, source, locale):
     with h5py.File("data/imagenet.h5") as file:
         classes = json.loads(file.attrs["classes"])
     assert sorted(classes) == sorted([r"caf\xe9", *ODD[1:]])
-    assert b"left out 10 of 40 files" in done.stdout
+    assert b"left out 6 of 24 files" in done.stdout
     listed = Path("data/imagenet-left-out.txt").read_text(encoding="utf-8").splitlines()
-    assert len(listed) == 10 and any("schön" in entry for entry in listed)
+    assert len(listed) == 6 and any("schön" in entry for entry in listed)
 
 
 def test_a_place_that_cannot_be_written_is_told_before_the_shards_are_made(here, source,
