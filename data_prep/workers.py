@@ -22,7 +22,7 @@ def run(work, tasks, n_workers, advance):
     # spawn: a forked process would hold its siblings' pipes open, and never see that they broke.
     context = multiprocessing.get_context("spawn")
     resource_tracker.ensure_running()  # a process of its own: begun now, it does not unblock ours
-    # Ctrl-C, or a scheduler's SIGTERM, reaches the whole group of processes: it is ours to end them.
+    # Ctrl-C, or a scheduler's SIGTERM, reaches all processes of the group: it is ours to end them.
     # Blocked, from birth on, these signals never reach them, and us a little later.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
