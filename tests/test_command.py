@@ -51,7 +51,7 @@ def test_streams(prints, module, streams, status):
 @pytest.mark.parametrize("module", MODULES)
 @pytest.mark.parametrize("environment", [BUFFERED, {**BUFFERED, "PYTHONUNBUFFERED": "1"}],
                          ids=["buffered", "unbuffered"])
-@pytest.mark.parametrize("what", ["", "--help", "--version"])
+@pytest.mark.parametrize("what", ["", "--help", pytest.param("--version", marks=pytest.mark.slow)])
 def test_nobody_reads(prints, module, what, environment):
     """A pipe whose other end is closed before anything is written."""
     read, write = os.pipe()
@@ -64,7 +64,7 @@ def test_nobody_reads(prints, module, what, environment):
 
 @needs_full
 @pytest.mark.parametrize("module", MODULES)
-@pytest.mark.parametrize("what", ["", "--help", "--version"])
+@pytest.mark.parametrize("what", ["", "--help", pytest.param("--version", marks=pytest.mark.slow)])
 def test_a_full_disk_behind_stdout(prints, module, what):
     line = f"PYTHON -m {module} {what or prints[module]} > /dev/full"
     for more in ({}, {"PYTHONUNBUFFERED": "1"}):
@@ -81,8 +81,9 @@ def test_an_error_that_cannot_be_said(here, module, stderr):
 
 
 @pytest.mark.parametrize("locale", [
-    {"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-    {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}], ids=str)
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    *(pytest.param(locale, marks=pytest.mark.slow) for locale in (
+        {"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}))], ids=str)
 @pytest.mark.parametrize("name", [b"\xff\xfe", "läufe σ 学".encode()])
 def test_names_that_are_no_utf_8(here, tiny, locale, name):
     """Of a run's folder and its data: trained, evaluated, watched and, not there, refused."""

@@ -37,6 +37,7 @@ REACHED_AND_LIMIT = {
 RUNS = [(rule, schedule) for rule in rules.NAMES
         for schedule in (("parallel", "alternating") if len(rules.get(rule).trains) > 1
                          else (None,))]
+SELDOM = [(rule, "alternating") for rule in ("tp", "hybrid", "ao-sdtp")]  # with -m slow
 
 
 @pytest.fixture
@@ -60,7 +61,8 @@ def test_every_rule_is_here():
     assert REACHED_AND_LIMIT.keys() == set(rules.NAMES)
 
 
-@pytest.mark.parametrize(("rule", "schedule"), RUNS)
+@pytest.mark.parametrize(("rule", "schedule"), [
+    pytest.param(*run, marks=pytest.mark.slow if run in SELDOM else ()) for run in RUNS])
 def test_learns(train, rule, schedule):
     """And does not get worse again."""
     rows = train(rule, NETWORK, *(("--schedule", schedule) if schedule else ()))
@@ -104,7 +106,9 @@ def test_learns_with_layers_of_images(train, rule, layers, limit):
     assert train(rule, arch, epochs=5)[-1]["test_error"] < limit
 
 
-@pytest.mark.parametrize(("rule", "limit"), [("bp", 0.015), ("dtp", 0.02), ("sdtp", 0.03)])
+@pytest.mark.parametrize(("rule", "limit"), [
+    ("bp", 0.015), pytest.param("dtp", 0.02, marks=pytest.mark.slow),
+    pytest.param("sdtp", 0.03, marks=pytest.mark.slow)])
 def test_autoencoder_learns(train, digits, rule, limit):
     """Section 5.5, smaller. Mean squared errors of 0.011, 0.015 and 0.024 at most are reached.
 

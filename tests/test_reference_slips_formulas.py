@@ -221,7 +221,8 @@ for kind in KINDS:
     }
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", [
+    "float64", pytest.param("float32", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", SLIPS)
 def test_slip(name, dtype, tmp_path, capsys, monkeypatch):
     check(SLIPS[name], dtype, tmp_path, capsys, monkeypatch)
