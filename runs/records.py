@@ -200,7 +200,9 @@ def collect(record, results, called=None, renew=False):
         if (record.path / file).exists():
             content = (record.path / file).read_bytes()
             files.write(place / file, lambda part, content=content: part.write_bytes(content))
-    folder.write_config(place, record.config)
+    # where the data were on this machine is of no use on another (ref/find.py)
+    data = {**record.config["data"], "path": f"data/{record.data}.h5"}
+    folder.write_config(place, {**record.config, "data": data})
     best = f", best test error {record.best()['test_error']:.4g}" if record.rows else ""
     return f"{place}: {record.epochs} epochs{best}" + (record.diverged and ", diverged")
 

@@ -155,3 +155,9 @@ def test_pictures_of_figure_7():
     assert len(marks) == len(about["runs"]) == 3
     assert {whose for _, whose, _ in marks} == {"recorded"}
     assert {int(epochs) for *_, epochs in marks} == {run["epochs"] for run in about["runs"]}
+
+
+def test_no_recorded_run_names_a_place_of_the_machine_it_was_trained_on():
+    for path in sorted((ROOT / "runs" / "results").glob("*/config.json")):
+        config = json.loads(path.read_text())
+        assert not config["data"]["path"].startswith("/"), path
