@@ -149,5 +149,5 @@ def everything(data, folder, cases):
         assert command(ref.train.main, "--resume", folder / "bp", "--epochs", 3) == 0
         assert command(ref.evaluate.main, folder / "bp", "--backend", "cupy") == 0
         assert command(runs.bench.main, *BENCH) == 0
-        assert cli.main(["write", str(folder / "out.h5"), "--rule", "ao-sdtp", "--arch",
+        assert cli.work(["write", str(folder / "out.h5"), "--rule", "ao-sdtp", "--arch",
                          "dense 8, softmax 4", "--in-shape", "4x4x1", "--backend", "cupy"]) == 0
