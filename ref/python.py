@@ -21,12 +21,11 @@ from threadpoolctl import threadpool_limits
 
 from . import architectures, begin, folder, lines, rules, settings, training
 from .arrays import arrays_as_data
-from .backend import select, to_device, to_host
+from .backend import to_host
 from .common.command import UsageError, tell
 from .evaluate import restore
-from .network import flat, forward, initial_parameters
+from .network import flat, forward
 from .run import Run
-from .seeds import stream
 
 AHEAD = 1000  # examples that are predicted at a time
 
@@ -143,13 +142,11 @@ def Trainer(rule, arch=begin.DEFAULTS["arch"], in_shape=None, seed=0, dtype="flo
     Its step(x, y) takes activities x (N, *in_shape) and y (N, *shape_L), one-hot, trains on them,
     and returns everything that the rule computed on the way, by name: "h", "delta", "dW", ...
     """
-    setting, _ = settings.resolve(rule, arch, **given)
+    args = _arguments(rule, arch, {"seed": seed, "dtype": dtype, "backend": backend, **given})
+    setting, _ = begin.resolve(args)
     settings.check_used(setting, given)
     net = architectures.build(arch, in_shape, setting.get("output", "probabilities"))
-    declared = rules.get(rule)
-    net = declared.build(net, setting)
-    initial = initial_parameters(net, lambda purpose: stream(seed, purpose), np.dtype(dtype))
-    return training.Trainer(net, declared, to_device(initial, select(backend)), setting, seed)
+    return begin.new_trainer(args, setting, rules.get(rule).build(net, setting))
 
 
 def verify(path, against=None, rtol=None):

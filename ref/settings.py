@@ -105,9 +105,10 @@ def resolve(rule, arch, hyperparameters=None, batch_size=None, optimizer=None,
     setting |= {"schedule": schedule} if schedule else {}
     setting |= given
     if setting.get("output") == "logits" and declared.argmin_target:
+        others = [rule for rule in rules_with("output") if not rules.get(rule).argmin_target]
         raise UsageError(
             f"--output logits: no finite logits minimise the loss, so {name} has no first target "
-            "there; use probabilities, or the rule dtp")
+            f"there; use probabilities, or the rule {' or '.join(others)}")
     return setting, source
 
 

@@ -62,9 +62,8 @@ class Trainer:
             eps = None
         elif eps is None:
             eps = self.noise(len(x), get_xp(x), x.dtype)
-        one_by_one = phase == "both" and self.setting.get("order") == "inverse-first"
         out = {}
-        for part in self.rule.trains if one_by_one else (phase,):
+        for part in self.rule.parts(self.setting, phase):
             out |= self._step_of(x, y, eps, part)
         return out
 

@@ -104,6 +104,15 @@ def test_a_step_by_name():
     assert out["h"][3].shape == (4, 3) and trainer.t == 1
 
 
+@pytest.mark.parametrize(("given", "words"), [
+    ({"seed": -1}, "seed: -1 is not an integer"), ({"dtype": "int8"}, "dtype: 'int8' is none of"),
+    ({"nosuch": 1}, "nosuch: no such option"), ({"mu": 0.1}, "--mu: the rule fa has no"),
+])
+def test_a_trainers_errors(given, words):
+    with pytest.raises(UserError, match=words):
+        ref.Trainer("fa", NETWORK, in_shape=(2, 2, 1), **given)
+
+
 def test_verify():
     assert ref.verify(FOLDER / "fa_dense.h5").agrees
 

@@ -718,6 +718,24 @@ def test_angles_in_degrees(train, tiny):
         assert float(metrics("run")[0][f"angle_{l}"]) == pytest.approx(expected, abs=1e-2)
 
 
+@pytest.mark.parametrize(("rule", "carried"), [
+    (["fa"], lambda W, B: B),
+    (["sign-symmetry", "--magnitude", "fixed"], lambda W, B: np.abs(B) * np.sign(W)),
+    (["sign-symmetry"], lambda W, B: np.sign(W)),
+    (["weight-mirror"], lambda W, B: B),
+], ids=str)
+def test_feedback_angles_in_degrees(train, rule, carried):
+    """Between W_l and what is in its place on the way down, from the parameters at the end."""
+    assert train("--rule", *rule, "--angles", "--out", "run").status == 0
+    p = {name: array.astype(float) for name, array in parameters("run").items()}
+    for l in (2, 3):
+        W = p[f"W_{l}"]
+        u, v = carried(W, p.get(f"B_{l}")).ravel(), W.ravel()
+        expected = np.degrees(np.arccos(u @ v / np.sqrt(u @ u * (v @ v))))
+        found = float(metrics("run")[-1][f"feedback_angle_{l}"])
+        assert found == pytest.approx(expected, abs=1e-2)
+
+
 # ---- the tables of defaults ----------------------------------------------------------------------
 
 COLUMNS = {"DTP par": ("dtp", "parallel"), "DTP alt": ("dtp", "alternating"),

@@ -143,13 +143,13 @@ class _Step:
                 self.newest[name] = f"step_{self.t}/{name}"
         for equation in of_forward(net):
             self.add(equation.name, equation.formula, equation.inputs)
-        one_by_one = phase == "both" and self.setting.get("order") == "inverse-first"
-        for part in rule.trains if one_by_one else (phase,):
+        parts = rule.parts(self.setting, phase)
+        for part in parts:
             for equation in rule.equations(net, self.setting, part):
                 self.add(equation.name, equation.formula, equation.inputs)
-            if one_by_one:
+            if len(parts) > 1:
                 self.after(rule.trains[part])
-        if not one_by_one:
+        if len(parts) == 1:
             for symbols in rule.trains.values():
                 self.after(symbols)
         self.after([symbol for symbol in SYMBOLS if symbol not in (*rule.symbols, *self.anew)])

@@ -51,18 +51,12 @@ def replay(content, dtype=np.float64, setting=(), noise=1, xp=np, allowances=Non
             drawn = {symbol: {l: xp.asarray(arrays[f"step_{t}/{name_of(symbol, l)}"])
                               for l in net.maps_of(symbol)} for symbol in anew}
             eps = to_device(eps, xp)
-            for part in parts(trainer.rule, setting, phase):
+            for part in rule.parts(setting, phase):
                 samples = inquiry.samples(x, y, part, eps, drawn) if inquiry else None
                 ours |= outputs(t, trainer.step(x, y, part, eps, drawn), params)
                 if inquiry:
                     inquiry.learn(t, part, ours, samples)
     return ours
-
-
-def parts(rule, setting, phase):
-    """The phases that a step takes one after another: each reads what the one before trained."""
-    one_by_one = phase == "both" and setting.get("order") == "inverse-first"
-    return tuple(rule.trains) if one_by_one else (phase,)
 
 
 class Inquiry:

@@ -1,4 +1,4 @@
-"""Kolen-Pollack learning (Kolen & Pollack 1994; Akrout et al. 2019, section 3).
+"""Kolen-Pollack learning (Kolen & Pollack 1994; Akrout et al. 2019).
 
 Feedback alignment whose B_l learns too: it takes the same update as W_l, and both decay, so that
 what they began with is forgotten and what is left is the same:

@@ -143,6 +143,14 @@ class Rule:
         """Whether a step of this phase takes ε."""
         return self.noise is not None and phase in ("both", self.group_of(self.noise))
 
+    def parts(self, setting, phase):
+        """The phases that a step takes one after another: each reads what the one before trained.
+
+        One alone, but for the order inverse-first, where each group is a part.
+        """
+        one_by_one = phase == "both" and setting.get("order") == "inverse-first"
+        return tuple(self.trains) if one_by_one else (phase,)
+
     def noisy_layers(self, net):
         """The l of every ε_l."""
         return [l - 1 for l in sorted(net.maps_of(self.noise))] if self.noise else []

@@ -1,4 +1,4 @@
-"""Weight mirrors (Akrout et al. 2019, section 4).
+"""Weight mirrors (Akrout et al. 2019).
 
 Feedback alignment whose B_l learns from noise that is sent through the layer, in a phase of its
 own, "mirror": what goes in and what comes out of a layer correlate as its weights do.
