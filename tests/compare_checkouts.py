@@ -17,16 +17,18 @@ import h5py
 import numpy as np
 
 
-def rules_of(checkout):
-    """(rule, schedule or None) of every way to train."""
-    code = ("from ref import rules, settings\n"
-            "for rule in rules.NAMES:\n"
-            "    schedules = ('parallel', 'alternating') if 'schedule' in "
-            "settings.resolve(rule, 'mnist-fc')[0] else ('',)\n"
-            "    for schedule in schedules: print(rule, schedule)\n")
-    out = subprocess.run([sys.executable, "-c", code], cwd=checkout, text=True, check=True,
-                         capture_output=True, env={**os.environ, "PYTHONPATH": str(checkout)})
-    return [tuple(line.split(" ")) for line in out.stdout.splitlines()]
+def printed(checkout, code):
+    """What a program prints that imports a checkout's ref."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=checkout, text=True, check=True,
+                          capture_output=True, env={**os.environ, "PYTHONPATH": str(checkout)})
+    return done.stdout.split()
+
+
+def rules_of(old, new):
+    """(rule, schedule or "") of every way to train: OLD's rules, NEW's schedules for them."""
+    several = printed(new, "from ref.settings import rules_with; print(*rules_with('schedule'))")
+    return [(rule, schedule) for rule in printed(old, "from ref import rules; print(*rules.NAMES)")
+            for schedule in (("parallel", "alternating") if rule in several else ("",))]
 
 
 def train(checkout, folder, arch, rule, schedule, data, epochs):
@@ -57,7 +59,7 @@ def main():
     args = p.parse_args()
     different = 0
     for arch in args.arch.split(","):
-        for rule, schedule in rules_of(args.old.resolve()):
+        for rule, schedule in rules_of(args.old.resolve(), args.new.resolve()):
             with tempfile.TemporaryDirectory() as where:
                 rows, arrays = zip(*(
                     train(checkout.resolve(), Path(where) / name, arch, rule, schedule, args.data,

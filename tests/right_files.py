@@ -17,7 +17,7 @@ from write_reference import NETS
 from ref import rules
 from ref.network import flat
 from ref.reference import cli, quantities
-from ref.reference.replay import named, parts
+from ref.reference.replay import named
 from ref.rules.inverses import g
 from ref.rules.rule import prefix
 
@@ -153,7 +153,7 @@ def remade(content, way, rng):
         eps = {l: here[f"eps_{l}"] for l in range(net.L) if f"eps_{l}" in here}
         for symbol in rule.redrawn(content.setting):
             params[symbol] = {l: here[f"{symbol}_{l}"] for l in net.maps_of(symbol)}
-        for part in parts(rule, content.setting, phase):
+        for part in rule.parts(content.setting, phase):
             out = results(content, net, params, here, eps, part, printed, way)
             for group, optimizer in optimizers.items():
                 for symbol in rule.trains[group] if part in ("both", group) else ():
