@@ -39,8 +39,9 @@ def prints(here):
 
 @pytest.mark.parametrize("module", MODULES)
 @pytest.mark.parametrize(("streams", "status"), [
-    ("", 0), ("2>&-", 0), (">&-", 0), (">&- 2>&-", 0), ("<&- >&- 2>&-", 0), ("| head -1", None),
-    ("2>&- | head -1", None)])
+    ("", 0), ("2>&-", 0), (">&-", 0), ("<&- >&- 2>&-", 0), ("| head -1", None),
+    pytest.param(">&- 2>&-", 0, marks=pytest.mark.slow),
+    pytest.param("2>&- | head -1", None, marks=pytest.mark.slow)])
 def test_streams(prints, module, streams, status):
     """Not a word of complaint; `| head -1` may have read all there was (0), or not (141)."""
     found, out, err = shell(f"PYTHON -m {module} {prints[module]} {streams}")

@@ -130,7 +130,8 @@ def test_seeds_of_128_bits(here, source, name):
 
 
 @every_command
-@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("locale", [
+    "ASCII", pytest.param("UTF-8", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("odd", ODD, ids=ascii)
 def test_odd_names_of_places(here, source, name, locale, odd):
     """Of the source, the file to write, and for ImageNet of classes and images."""

@@ -194,6 +194,7 @@ def replaced(command):
     return command
 
 
+@pytest.mark.slow  # .ci/run runs it
 @pytest.mark.parametrize("lines", [lines for _, lines in BLOCKS], ids=[name for name, _ in BLOCKS])
 def test_commands(place, lines):
     """Each ends well, without a traceback."""
