@@ -15,6 +15,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from training_runs import NETWORK  # noqa: E402
 
 import data_prep.digits  # noqa: E402
 import data_prep.hdf5  # noqa: E402
@@ -104,3 +105,21 @@ def digits(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "digits.h5"
     data_prep.digits.make(path, n_train=2000, n_test=500)
     return path
+
+
+@pytest.fixture
+def base(tiny):
+    """Arguments for a short run of 4 steps; those that follow take the place of any of them."""
+    return ["--data", tiny, "--rule", "bp", "--arch", NETWORK, "--epochs", 1, "--batch-size", 50]
+
+
+@pytest.fixture
+def train(command, base, here):
+    """train(*arguments) -> Result, in an empty folder."""
+    return lambda *arguments: command("ref.train", *base, *arguments)
+
+
+@pytest.fixture
+def refused(command, base, here):
+    return lambda *arguments, names=(): command.refused(
+        "ref.train", *base, *arguments, names=names)
