@@ -37,16 +37,13 @@ import h5py
 import numpy as np
 
 from ref.common import files
-from ref.common.command import UserError, one_line
+from ref.common.command import one_line
+from ref.common.examples import DataError
 
 FORMAT, VERSION = "ref-data", 1
 LIBVER = ("v110", "v110")  # attributes of more than 64 KB, which the names of 5,000 classes take
 CHUNK_BYTES = 256 * 1024  # within HDF5's default chunk cache of 1 MiB
 BLOCK_BYTES = 16 * 1024 * 1024  # shuffled and written at a time, so that memory stays bounded
-
-
-class DataError(UserError):
-    """Something a user can put right; its text is one line: what is wrong, and what to do."""
 
 
 def shuffled_order(n, seed, part):

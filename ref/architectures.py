@@ -169,14 +169,17 @@ def work():
     p.add_argument("--arch", help="a name or a line of layers (default: all of Table 3)")
     p.add_argument("--in-shape", default="28x28x1", metavar="HxWxC",
                    help="input of a network given by its layers (default %(default)s)")
-    p.add_argument("--rule", default="dtp", choices=rules.NAMES, metavar="RULE",
-                   help=f"whose arrays to count: {', '.join(rules.NAMES)} (default %(default)s)")
+    p.add_argument("--rule", choices=rules.NAMES, metavar="RULE",
+                   help=f"whose inverses and feedback to count too: {', '.join(rules.NAMES)}")
     p.add_argument("--batch-size", type=count, default=128, help="default %(default)s")
     args = p.parse_args()
     for name in [args.arch] if args.arch else NAMED:
         in_shape = None if name in NAMED else read_shape(args.in_shape)
-        rule = rules.get(args.rule)
-        tell(*describe(name, rule.extend(build(name, in_shape)), rule.symbols, args.batch_size), "")
+        net, trained = build(name, in_shape), ("W", "b")
+        if args.rule:
+            rule = rules.get(args.rule)
+            net, trained = rule.extend(net), rule.symbols
+        tell(*describe(name, net, trained, args.batch_size), "")
 
 
 def main():

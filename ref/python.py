@@ -13,6 +13,7 @@ UserErrors with the command line's one line. Nothing is printed, and no folder m
 """
 
 import argparse
+import os
 import warnings
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def fit(rule, arch=begin.DEFAULTS["arch"], data=None, test=None, verbose=False, 
     Raises UserError; training.Diverged where a loss is no number any more.
     """
     args = _arguments(rule, arch, given)
-    if isinstance(data, tuple):
+    if not isinstance(data, (str, os.PathLike, type(None))):
         opened = arrays_as_data(data, test, args.validation)
         args.data = None
     elif test is not None:

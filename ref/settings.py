@@ -1,6 +1,6 @@
 """A setting: every hyperparameter and convention of a run, resolved once, from keywords.
 
-    setting, source = resolve(rule="dtp", arch="mnist-fc", schedule="alternating", alpha=0.2)
+    setting, source = resolve(rule=RULE, arch="mnist-fc", lr=1e-3)
 
 The command line, Python, searches and reference files all call it; whoever gets the setting, a
 dict, asks no further questions. `source` says which table of hyperparameters it starts from.
