@@ -12,7 +12,8 @@ A digit is a few pen strokes. For each image:
    soft edge, in ink of random strength, and pixel noise is added.
 
 The constants below say how much of each, in pixels where nothing else is said. They are chosen so
-that the set tells learning rules apart: NOTES.md has the errors of a linear classifier and of BP.
+that the set tells learning rules apart: runs/results/discussion.md has the errors of a linear
+classifier and of BP.
 
 **The same bytes on every machine.** Libraries round sin, exp and log differently from one machine
 to the next, and matrix products and sums add in an order that depends on the processor. So nothing

@@ -4,7 +4,7 @@ Everything that knows NumPy from CuPy is in this file, but for parallel.py, whos
 are for a CPU alone. Mathematics asks `xp = get_xp(x)` and
 calls `xp.tanh(x)`; CuPy is optional and imported nowhere else.
 
-Without a GPU this is held to CuPy's rules by tests/strict_xp.py (NOTES.md, part 6).
+Without a GPU this is held to CuPy's rules by tests/strict_xp.py (ref/gpu.md).
 """
 
 import os

@@ -2,7 +2,7 @@
 
 A training step frees its arrays and the next asks for the same sizes again. By default glibc gives
 large ones back to the system in between, which hands them out again as fresh pages, each cleared
-and mapped at its first use: up to a quarter of a step's time (NOTES.md, part 4).
+and mapped at its first use: up to a quarter of a step's time (runs/speed.md).
 """
 
 import ctypes

@@ -156,7 +156,7 @@ WIDER = {
 }
 
 # What this project found where Table 5's values do not learn or learn less, or it has none
-# (NOTES.md, part 3).
+# (runs/results/discussion.md).
 # batch_size is part of a setting; 100 where it has none.
 _SLOW_INVERSES = {
     **_adam(8.6e-4, 0.9, 0.99, 1e-5),
@@ -213,7 +213,7 @@ GENERIC = {
 }
 
 # Plain gradient descent has rates of its own: Table 5's and ours are Adam's, which divides by the
-# gradient's size. Found on digits and MNIST (NOTES.md, part 3); 0.3 is too much for bp.
+# gradient's size. Found on digits and MNIST; 0.3 is too much for bp.
 SGD = {"lr": 0.1, "inverse_lr": 1e-3}
 SGD_RECONSTRUCTION = {"lr": 3e-3, "inverse_lr": 1e-3}  # its loss is a sum over all pixels
 SGD_SOURCE = "generic for sgd"

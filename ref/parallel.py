@@ -15,7 +15,7 @@ import numpy as np
 
 from .backend import get_xp
 
-# Bytes that a core works on at a time: what stays in a 2 MiB cache (NOTES.md, part 4).
+# Bytes that a core works on at a time: what stays in a 2 MiB cache (runs/speed.md).
 CACHE = 1 << 20
 # Elements of a block of an update: five float32 arrays of it stay in the cache through all passes,
 # and two threads do not wait for each other.

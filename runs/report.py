@@ -47,6 +47,12 @@ def pictures(out, names, text):
                 break
 
 
+def discussion(out):
+    """Where the recorded runs are discussed: a link where the page has it near."""
+    path = RECORDED / "discussion.md"
+    return f"[discussion.md]({link(out, path)})" if path.exists() else f"`{path}`"
+
+
 def searches(out):
     """A row for each search: what it covered and the best that it found."""
     for path in figure5.folders(out):
@@ -155,8 +161,9 @@ def page(out):
         f"a run's epochs, as the paper's \"best errors\" over {paper.EPOCHS} epochs do (both are "
         "picked on the data they are reported for); with several seeds their mean, and the lowest "
         "and highest. Cells are runs with this project's default hyperparameters, whose source is "
-        "named: `Table 5` is the paper's own, `found` is ours (NOTES.md, part 3). Other settings "
-        "are under \"All runs\", with what differs.", "", "## Table 1", "", *lines,
+        "named: `Table 5` is the paper's own, `found` is ours. Other settings are under "
+        f"\"All runs\", with what differs. What all this says: {discussion(out)}.", "",
+        "## Table 1", "", *lines,
         "## Figures 2 and 8: error curves", "",
         "Train dashed, test solid; the lowest seed of each method.", "",
         *(list(pictures(out, ["figure8", "figure2"], "error by epoch")) or ["Missing.", ""]),

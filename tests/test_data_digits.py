@@ -85,7 +85,7 @@ def test_styles_are_in_their_box():
 
 
 def test_a_linear_classifier_is_not_enough(whole):
-    """Ridge regression onto the classes; the softmax regression of NOTES.md has about 10 %."""
+    """Ridge regression onto the classes; softmax regression has about 10 %."""
     train, labels, test, test_labels = arrays(whole[0])
 
     def inputs(images):

@@ -1,6 +1,6 @@
 """CuPy on a real GPU gives what NumPy gives. Skipped, with the reason, where there is no GPU.
 
-Never run by those who wrote it (NOTES.md, part 6), but for a rehearsal on the stand-in.
+Never run by those who wrote it (ref/gpu.md), but for a rehearsal on the stand-in.
 """
 
 import numpy as np

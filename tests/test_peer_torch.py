@@ -69,7 +69,7 @@ def test_a_mistake_of_its_own_is_found(tmp_path, capsys, monkeypatch):
     assert "PyTorch's padding" in result["first"]["slips"][0]
 
 
-# ---- the transposes that NOTES.md and net/layer_l give -------------------------------------------
+# ---- the transposes that FORMAT.md and net/layer_l give ------------------------------------------
 
 
 @pytest.mark.parametrize("in_shape, kernel, stride",

@@ -1,4 +1,4 @@
-"""Every command in a code block of README.md and NOTES.md is run, each block in its order.
+"""Every command in a code block of the documents is run, each block in its order.
 
 They are run as they stand, but for the replacements in COMMANDS: small data, one or two epochs, a
 small network where the real one is large. A command that is not run is in the gate (.ci/run), or
@@ -25,6 +25,8 @@ HERE = ("cupy", "numpy") if importlib.util.find_spec("cupy") is None else ("", "
 NO_TORCH = (" --against torch", "") if importlib.util.find_spec("torch") is None else ("", "")
 SMALL = "\"local 3x3x2/4, softmax 10\""
 
+DOCUMENTS = ("README.md", "NOTES.md", "runs/results/discussion.md", "runs/speed.md",
+             "ref/reference/FORMAT.md", "ref/gpu.md", "tests/soak.md")
 NO_COMMANDS = ("ref/common/", "first to differ:")  # blocks that begin so: rooms, verify's answer
 
 # how a command begins: what to replace in it, or why it is not run
@@ -83,7 +85,7 @@ COMMANDS = {
 def blocks(kind):
     """[(document, first line, lines of the block)] of the code blocks that begin with ```kind."""
     found = []
-    for name in ("README.md", "NOTES.md"):
+    for name in DOCUMENTS:
         inside = None
         for number, line in enumerate((ROOT / name).read_text().splitlines(), 1):
             if line.startswith("```"):
@@ -126,7 +128,7 @@ def test_the_blocks_are_found():
     """So that a change of layout can't hide the commands."""
     assert len(BLOCKS) >= 7 and len(EVERY) >= 35
     assert len(blocks("")) == len(BLOCKS) + len(NO_COMMANDS)
-    kinds = {line[3:] for name in ("README.md", "NOTES.md")
+    kinds = {line[3:] for name in DOCUMENTS
              for line in (ROOT / name).read_text().splitlines() if line.startswith("```")}
     assert kinds == {"", "python"}
     assert commands(["a b \\", "    c   # d", "", "e # f", "g  # h"]) == [

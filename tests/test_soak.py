@@ -1,6 +1,6 @@
 """Long checks, not in the fast suite: python -m pytest -m slow tests/test_soak.py
 
-Their last recorded figures are in NOTES.md, part 3.
+Their last recorded figures are in tests/soak.md.
 """
 
 import os

@@ -9,7 +9,7 @@ import ref.train
 from ref import rules
 
 # % test error after 5 epochs of 2,000 digits on mnist-fc with --optimizer sgd: reached, and limit.
-# tp is left out: no pair of rates tried took it below 50 % (NOTES.md, part 3)
+# tp is left out: no pair of rates tried took it below 50 % (runs/results/discussion.md)
 SGD = {"bp": (17.4, 30), "fa": (30.8, 45), "dfa": (27.4, 42), "sign-symmetry": (16.2, 30),
        "dtp": (40.2, 55), "sdtp": (31.4, 45), "ao-sdtp": (42.4, 57), "hybrid": (40.4, 55)}
 

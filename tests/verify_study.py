@@ -1,7 +1,8 @@
 """False alarms in right files, and planted errors found: python tests/verify_study.py [N [SEED]]
 
 Makes N right files (right_files.py), verifies each, and in each scales the update of every
-parameter in turn by 0.97. Prints what went wrong and a summary. NOTES.md has the figures.
+parameter in turn by 0.97. Prints what went wrong and a summary. Its figures:
+ref/reference/FORMAT.md.
 """
 
 import sys

@@ -5,7 +5,7 @@
     python -m ref.reference verify THEIRS.h5 --against REF.h5    compared with a file
 
 Exit status of verify: 0 all agree; 1 something differs; 2 a file that can't be used.
-The file: file.py; what is in it: quantities.py; NOTES.md has a page on it.
+The file: FORMAT.md; its names: file.py; its quantities: quantities.py.
 """
 
 import argparse

@@ -1,0 +1,57 @@
+"""The documents: NOTES.md is short, links lead somewhere, code names files that are there."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from test_readme import DOCUMENTS
+
+ROOT = Path(__file__).resolve().parents[1]
+TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True,
+                         check=True).stdout.splitlines()
+
+
+def without_code(text):
+    """Prose and tables: no blocks of code, no comments."""
+    return re.sub(r"^```.*?^```|<!--.*?-->", "", text, flags=re.S | re.M)
+
+
+def anchors(path):
+    """The names by which a document's headings are linked, as GitHub makes them."""
+    for line in without_code(path.read_text()).splitlines():
+        if line.startswith("#"):
+            name = re.sub(r"[^\w\- ]", "", line.lstrip("#").strip().lower())
+            yield name.replace(" ", "-")
+
+
+def broken(name, text):
+    """The links of a document that lead nowhere in this repository."""
+    here = (ROOT / name).parent
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(text)):
+        if re.match(r"https?://", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = here / path if path else ROOT / name
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            yield target
+
+
+def test_every_document_is_known():
+    """A new one is held to all of this, and its commands are run."""
+    written = {"runs/results/README.md"}  # by runs.report
+    assert {name for name in TRACKED if name.endswith(".md")} - written == set(DOCUMENTS)
+
+
+def test_notes_are_short():
+    assert len((ROOT / "NOTES.md").read_text().splitlines()) < 300
+
+
+@pytest.mark.parametrize("name", [*DOCUMENTS, "runs/results/README.md"])
+def test_links_lead_somewhere(name):
+    assert not list(broken(name, (ROOT / name).read_text()))
+
+
+def test_a_broken_link_is_found():
+    text = "[a](NOTES.md) [b](nosuch.md) [c](#nosuch) [d](NOTES.md#nosuch)\n```\n[e](f)\n```\n"
+    assert list(broken("README.md", text)) == ["nosuch.md", "#nosuch", "NOTES.md#nosuch"]
