@@ -12,7 +12,13 @@ Layers, from the input up, separated by commas:
     reconstruction                 the output of an autoencoder: fully connected, of the input's
                                    shape, identity, squared error
 
-tanh between layers (section 3). `python -m ref.architectures` prints what each one holds.
+Words behind a layer, in any order: "dense 256 relu nobias"
+
+    tanh, relu, identity           its nonlinearity, tanh without (section 3); not of the output
+    nobias                         no b_l: a_l = W_l h_{l-1}
+
+Weights are drawn from Glorot & Bengio's distribution whatever the nonlinearity.
+`python -m ref.architectures` prints what each one holds.
 """
 
 import re
@@ -46,6 +52,9 @@ NAMED = {
     "mnist-autoencoder": ((28, 28, 1), "dense 512, dense 64, dense 512, reconstruction"),
 }
 
+HIDDEN = {act.name: act for act in (activations.tanh, activations.relu, activations.identity)}
+BEHIND = (*HIDDEN, "nobias")  # words behind a layer's size
+
 
 class ArchitectureError(UserError):
     """A network that can't be built; the message points at the wrong word."""
@@ -73,7 +82,7 @@ def build(name, in_shape=None, output="probabilities"):
             'or describe one: "local 3x3x32/2, dense 256, softmax 10"')
     if in_shape is None:
         raise ArchitectureError(f"{name!r} needs the shape of its input")
-    maps, act = {}, {}
+    maps, act, unbiased = {}, {}, set()
     shape = tuple(in_shape)
     tokens = [token.strip() for token in layers.split(",")]
     for l, token in enumerate(tokens, 1):
@@ -83,8 +92,11 @@ def build(name, in_shape=None, output="probabilities"):
             raise ArchitectureError(
                 f"layer {l}, {token!r}: the last layer, and only the last, must be "
                 "`softmax CLASSES` or `reconstruction` (commas separate layers)")
-        maps[l] = _linear_map(l, token, words, shape, tuple(in_shape))
-        act[l] = activations.tanh
+        size, behind = _split(words)
+        maps[l] = _linear_map(l, token, size, shape, tuple(in_shape))
+        act[l] = _nonlinearity(l, token, behind, l == len(tokens))
+        if "nobias" in behind:
+            unbiased.add(l)
         shape = maps[l].out_shape
     if kind == "reconstruction":
         act[l], loss = activations.identity, losses.squared_error
@@ -92,12 +104,32 @@ def build(name, in_shape=None, output="probabilities"):
         act[l], loss = activations.identity, losses.cross_entropy_logits
     else:
         act[l], loss = activations.softmax, losses.cross_entropy
-    return Network(maps, act, loss)
+    return Network(maps, act, loss, unbiased=frozenset(unbiased))
 
 
 def is_autoencoder(net):
     """Whether the network's targets are its own inputs."""
     return net.loss is losses.squared_error
+
+
+def _split(words):
+    """(the words that make the linear map, those behind them): `dense 256` and `relu nobias`."""
+    n = 1 if words[:1] == ["reconstruction"] else 2
+    return words[:n], words[n:]
+
+
+def _nonlinearity(l, token, behind, last):
+    """The σ_l that the words behind a layer say. Raises ArchitectureError for one unknown, said
+    twice, or a nonlinearity of the output."""
+    for word in behind:
+        if word not in BEHIND or behind.count(word) > 1:
+            raise ArchitectureError(f"layer {l}, {token!r}: {word!r} behind a layer: expected any "
+                                    f"of {', '.join(BEHIND)}, each once")
+    named = [word for word in behind if word in HIDDEN]
+    if len(named) > 1 or named and last:
+        why = "the output's goes with its loss" if last else "one nonlinearity a layer"
+        raise ArchitectureError(f"layer {l}, {token!r}: {' and '.join(named)}: {why}")
+    return HIDDEN[named[0]] if named else activations.tanh
 
 
 def _linear_map(l, token, words, shape, in_shape):
@@ -123,7 +155,8 @@ def _linear_map(l, token, words, shape, in_shape):
             return made(shape, channels, (height, width), stride)
     raise ArchitectureError(
         f"layer {l}, {token!r}: expected `dense UNITS`, `local HxWxC/STRIDE`, "
-        "`conv HxWxC/STRIDE`, `softmax CLASSES` or `reconstruction`")
+        "`conv HxWxC/STRIDE`, `softmax CLASSES` or `reconstruction`, and behind it any of "
+        + ", ".join(BEHIND))
 
 
 def _x(shape):
@@ -143,7 +176,7 @@ def describe(name, net, trained_symbols, batch_size, itemsize=4):
     trained = sum(sum(size[s].values()) for s in trained_symbols)
     fixed = sum(sum(layers.values()) for layers in size.values()) - trained
     for l, m in net.map.items():
-        forward = size["W"][l] + size["b"][l]
+        forward = size["W"][l] + size["b"].get(l, 0)
         inverse = size["V"].get(l, 0) + size["c"].get(l, 0)
         yield (f"  {l:2} {_map_name(m) + ', ' + net.act[l].name:<22} {_x(m.out_shape):>11} "
                f"{forward:12,} {inverse:12,} {m.multiply_adds:14,}")

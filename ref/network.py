@@ -29,6 +29,7 @@ class Network:
     """Layers 1..L and the linear maps that a rule adds to them.
 
     map[l]        the linear map of W_l;  act[l]  its σ_l;  loss  of h_L
+    unbiased      the l of layers without b_l; an inverse g_l keeps its c_l
     maps["V"][l]  the linear map of V_l, whose *transpose* is the inverse g_l (rules/inverses.py)
     maps["B"][l]  the linear map of B_l (rules/fa.py, rules/dfa.py)
     maps["W_z"]   {L: the linear map of W_z}, from h_{L-1} to the auxiliary output
@@ -39,6 +40,7 @@ class Network:
     act: dict[int, Activation]
     loss: Loss
     maps: dict = field(default_factory=dict)
+    unbiased: frozenset = frozenset()
 
     @property
     def L(self):
@@ -51,7 +53,9 @@ class Network:
 
     def shapes_of(self, symbol):
         """{l: the shape of a parameter}."""
-        return {l: getattr(m, SYMBOLS[symbol][1]) for l, m in sorted(self.maps_of(symbol).items())}
+        lacking = self.unbiased if symbol == "b" else ()
+        return {l: getattr(m, SYMBOLS[symbol][1]) for l, m in sorted(self.maps_of(symbol).items())
+                if l not in lacking}
 
     def adding(self, symbol, maps):
         """This network with {l: linear map} of one more kind of weights."""
@@ -63,9 +67,10 @@ class Network:
 
 
 def preactivation(net, params, l, h):
-    """a_l = W_l h + b_l."""
+    """a_l = W_l h + b_l, or W_l h where the layer has no bias."""
     a = net.map[l].forward(params["W"][l], h)
-    a += params["b"][l]
+    if l not in net.unbiased:
+        a += params["b"][l]
     return a
 
 
@@ -90,15 +95,17 @@ def gradients(net, h, delta):
 
         dW_l = Σ_n δ_l h_{l-1}ᵀ / N,    db_l = Σ_n δ_l / N
 
-    Returns {"dW": {l: like W_l}, "db": {l: like b_l}} for every l in delta.
+    Returns {"dW": {l: like W_l}, "db": {l: like b_l}} for every l in delta, db where b_l exists.
     """
     N = len(h[0])
-    dW, db = dict.fromkeys(sorted(delta)), dict.fromkeys(sorted(delta))
+    dW = dict.fromkeys(sorted(delta))
+    db = {l: None for l in dW if l not in net.unbiased}
 
     def layer(l):
         d = delta[l] / N  # the small array is divided, not dW
         dW[l] = net.map[l].outer(h[l - 1], d)
-        db[l] = sum_to(d, net.map[l].bias_shape)
+        if l in db:
+            db[l] = sum_to(d, net.map[l].bias_shape)
 
     each(layer, dW, h[0])
     return {"dW": dW, "db": db}

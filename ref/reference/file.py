@@ -17,7 +17,7 @@ import numpy as np
 from .. import __version__, options, rules, settings
 from ..common.command import UserError
 from ..common.files import make_folder, write
-from ..network import Network
+from ..network import Network, name_of
 from . import quantities
 
 FORMAT, VERSION = "ref-outputs", 1
@@ -58,7 +58,7 @@ class Content:
     phases: dict  # {t: phase}, t = 1..
     arrays: dict = field(default_factory=dict)  # {name: array}
     given: dict = field(default_factory=dict)  # those of the setting that the file itself names
-    without: frozenset = frozenset()  # biases that its network does not have, by name: b_1, c_2
+    without: frozenset = frozenset()  # biases that a file read says not to have: b_1, c_2
 
     @cached_property
     def quantities(self):
@@ -67,7 +67,8 @@ class Content:
         found = quantities.initial(self.net, rule, self.setting)
         for t, phase in self.phases.items():
             found += quantities.of_step(self.net, rule, self.setting, t, phase)
-        return quantities.without(found, self.without)
+        unbiased = {name_of("b", l) for l in self.net.unbiased}
+        return quantities.without(found, self.without | unbiased)
 
     def numbers(self, N):
         """How many numbers a complete file holds, for batches of N."""
@@ -134,6 +135,8 @@ def _fill(file, content):
             "kind": m.kind, "activation": net.act[l].name, "in_shape": m.in_shape,
             "out_shape": m.out_shape, **LAYOUTS[m.kind],
         })
+        if l in net.unbiased:
+            layer.attrs["bias"] = 0
         if m.kind != "dense":
             layer.attrs.update({
                 "kernel": m.kernel, "stride": m.stride, "padding": "SAME",

@@ -7,8 +7,9 @@ def of_forward(net):
     """The Equations of the forward pass and the loss (1)."""
     yield Equation("h_0", "h_0 = x", ("x",))
     for l in range(1, net.L + 1):
-        yield Equation(f"h_{l}", f"h_{l} = σ_{l}(W_{l} h_{l - 1} + b_{l})  (1)",
-                       (f"h_{l - 1}", f"W_{l}", f"b_{l}"))
+        plus, b = ("", ()) if l in net.unbiased else (f" + b_{l}", (f"b_{l}",))
+        yield Equation(f"h_{l}", f"h_{l} = σ_{l}(W_{l} h_{l - 1}{plus})  (1)",
+                       (f"h_{l - 1}", f"W_{l}", *b))
     L = net.L
     loss = {"cross-entropy": f"-Σ y log h_{L}",
             "cross-entropy-logits": f"-Σ y log softmax(h_{L})",
@@ -29,7 +30,8 @@ def of_gradients(net):
     for l in range(net.L, 0, -1):
         product = outer(net.map[l], f"dW_{l}", f"δ_{l}", f"h_{l - 1}")
         yield Equation(f"dW_{l}", f"{product}  (2.1)", (f"delta_{l}", f"h_{l - 1}"))
-        yield Equation(f"db_{l}", f"db_{l} = Σ δ_{l} / N  (2.1)", (f"delta_{l}",))
+        if l not in net.unbiased:
+            yield Equation(f"db_{l}", f"db_{l} = Σ δ_{l} / N  (2.1)", (f"delta_{l}",))
 
 
 def outer(m, name, y, x, N="N"):
