@@ -13,7 +13,7 @@ from write_reference import FOLDER
 
 import ref.evaluate
 import ref.train
-import runs.bench
+import runs.bench.__main__
 from ref import optim, rules, training
 from ref.backend import to_device, to_host
 from ref.common.command import STOPPING
@@ -41,7 +41,7 @@ def strict():
     strict_xp.uploads.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ref.backend.cupy", strict_xp)
-        patch.setattr("runs.bench.alone", lambda work, *arguments: work(*arguments))
+        patch.setattr("runs.bench.__main__.alone", lambda work, *arguments: work(*arguments))
         for owner, name in ((training.Trainer, "step"), (training.Tally, "add"),
                             (training, "batch_of"), (training, "error_sum")):
             patch.setattr(owner, name, within_step(getattr(owner, name)))
@@ -148,6 +148,6 @@ def everything(data, folder, cases):
             "--out", folder / "noise")) == 0
         assert command(ref.train.main, "--resume", folder / "bp", "--epochs", 3) == 0
         assert command(ref.evaluate.main, folder / "bp", "--backend", "cupy") == 0
-        assert command(runs.bench.main, *BENCH) == 0
+        assert command(runs.bench.__main__.main, *BENCH) == 0
         assert cli.work(["write", str(folder / "out.h5"), "--rule", "ao-sdtp", "--arch",
                          "dense 8, softmax 4", "--in-shape", "4x4x1", "--backend", "cupy"]) == 0

@@ -9,7 +9,7 @@ from ref.network import initial_parameters
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra: compare)")
 
-from runs import bench_torch  # noqa: E402 - needs torch
+from runs.bench import peer_torch  # noqa: E402 - needs torch
 
 NETS = {
     "dense": ((6, 5, 2), "dense 9, dense 8, softmax 4"),
@@ -35,7 +35,7 @@ def test_same_parameters_after_three_steps(name, arch):
     options = {"aux": 6} if name == "ao-sdtp" else {}
     net = rule.extend(architectures.build(layers, in_shape), **options)
     params = initial_parameters(net, training.initial_stream(0), np.float32)
-    theirs = bench_torch.Step(net, name, params, setting)
+    theirs = peer_torch.RULES[name](net, params, setting)
     trainer = training.Trainer(net, rule, params, setting, seed=0)
 
     rng = np.random.default_rng(1)
@@ -45,8 +45,10 @@ def test_same_parameters_after_three_steps(name, arch):
         trainer.step(*training.batch_of(net, images, labels, np, np.dtype("float32")))
         theirs(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), torch.from_numpy(labels))
 
-    pairs = [(params["W"][l], theirs.W[l], m) for l, m in net.map.items()]
-    pairs += [(params["V"][l], theirs.V[l], m) for l, m in net.maps_of("V").items()]
-    for ours, torchs, m in pairs:
-        ours = bench_torch.weight(m, ours)
-        assert float((ours - torchs.detach()).abs().max() / ours.abs().max()) < 1e-4
+    weights = theirs.weights()
+    assert weights.keys() == {s for s in "WV" if net.maps_of(s)}
+    for symbol, layers in weights.items():
+        assert layers.keys() == net.maps_of(symbol).keys()
+        for l, torchs in layers.items():
+            ours = params[symbol][l]
+            assert np.abs(ours - torchs).max() / np.abs(ours).max() < 1e-4

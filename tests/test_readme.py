@@ -20,7 +20,7 @@ from test_data_mnist import idx
 ROOT = Path(__file__).resolve().parents[1]
 GATE, LONG = "run by .ci/run", "not run: long"
 EPOCH = ("", " --epochs 1")  # "": to add at the end
-BRIEF = ("", " --turns 1 --steps 1 --warm-up 0 --seconds 0.01 --batch-size 2")
+BRIEF = ("", " --turns 1 --steps 1 --warm-up 0 --seconds 0.01 --batch-size 2 --busy")
 HERE = ("cupy", "numpy") if importlib.util.find_spec("cupy") is None else ("", "")
 NO_TORCH = (" --against torch", "") if importlib.util.find_spec("torch") is None else ("", "")
 SMALL = "\"local 3x3x2/4, softmax 10\""

@@ -15,12 +15,13 @@ from runs import command as shared
 from runs.alone import alone
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = sorted(f"runs.{path.stem}" for path in (ROOT / "runs").glob("*.py")
+MODULES = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts)
+                 for path in (ROOT / "runs").rglob("*.py")
                  if "\ndef main()" in path.read_text() and path.stem != "child")
 
 
 def test_modules():
-    assert {"runs.table1", "runs.search", "runs.bench", "runs.report"} < set(MODULES)
+    assert {"runs.table1", "runs.search", "runs.bench.__main__", "runs.report"} < set(MODULES)
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -62,7 +63,7 @@ def test_what_is_recorded_is_no_default(module):
         if option in given:
             assert not shared.is_record(given[option])
             assert shared.whose(given[option] / "run") == "yours"
-    assert "out" in given or module == "runs.bench"
+    assert "out" in given or module == "runs.bench.__main__"
 
 
 def test_whose(here):

@@ -144,10 +144,10 @@ def test_reference_writer(device, here):
 
 def test_bench(device, command):
     """By events, with the device's own speed and the pool's peak."""
-    result = command("runs.bench", *strict_runs.BENCH)
+    result = command("runs.bench.__main__", *strict_runs.BENCH)
     assert result.status == 0 and "peak memory on the device 123 MiB" in result.out
     assert device.syncs["synchronize()"] == 6  # a turn: of a product, of a copy, of the steps
-    command.refused("runs.bench", *strict_runs.BENCH, "--against", "torch",
+    command.refused("runs.bench.__main__", *strict_runs.BENCH, "--against", "torch",
                     names=["--against torch", "--backend numpy"])
 
 

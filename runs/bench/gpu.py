@@ -10,7 +10,7 @@ from itertools import pairwise
 from ref.backend import select, versions
 from ref.common.command import UsageError
 
-from . import floor
+from . import floor, pair
 
 MIB = 1 << 20
 
@@ -46,13 +46,11 @@ def measure(arch, rule_name, args):
 
     Raises BackendError, or UsageError where the device's memory does not do.
     """
-    from . import bench  # which imports this file
-
     xp = select("cupy")
     try:
-        trainer, images, labels = bench.setup(arch, rule_name, args.batch_size, args.in_shape, xp)
-        step = bench.our_step(trainer, images, labels, xp)
-        flop = floor.products(trainer, *bench.batch(trainer, images, labels, xp))
+        trainer, images, labels = pair.setup(arch, rule_name, args.batch_size, args.in_shape, xp)
+        step = pair.our_step(trainer, images, labels, xp)
+        flop = floor.products(trainer, *pair.batch(trainer, images, labels, xp))
         step()
         used = peak_memory(xp)  # of the steps, before the limits are measured
         times, limits = [], []
@@ -68,7 +66,7 @@ def measure(arch, rule_name, args):
         "ref_ms_highest": 1e3 * max(times),
         "examples_per_second": args.batch_size / statistics.median(times),
         **floor.summary(flop, floor.optimiser_bytes(trainer), times, limits),
-        "device_memory_MiB": used / MIB, "state_MiB": bench.state_bytes(trainer) / MIB,
+        "device_memory_MiB": used / MIB, "state_MiB": pair.state_bytes(trainer) / MIB,
     }
 
 
