@@ -55,3 +55,34 @@ def test_links_lead_somewhere(name):
 def test_a_broken_link_is_found():
     text = "[a](NOTES.md) [b](nosuch.md) [c](#nosuch) [d](NOTES.md#nosuch)\n```\n[e](f)\n```\n"
     assert list(broken("README.md", text)) == ["nosuch.md", "#nosuch", "NOTES.md#nosuch"]
+
+
+# ---- prose ---------------------------------------------------------------------------------------
+
+LONGEST = 40  # words
+
+
+def sentences(text):
+    """The sentences of a document's prose: no code, tables and headings; items apart."""
+    lines = without_code(text).splitlines()
+    kept = ["" if line.lstrip().startswith(("|", "#", "!")) else line for line in lines]
+    for paragraph in re.split(r"\n\s*\n|\n\s*(?=(?:[-*]|\d+\.) )", "\n".join(kept)):
+        prose = re.sub(r"`[^`]*`", "code", " ".join(paragraph.split()))
+        prose = re.sub(r"\]\([^)]*\)", "]", prose)
+        yield from re.split(r"(?<=[.!?])(?<!eq\.)(?<!al\.)[*)]*\s+(?=[^\s])", prose)
+
+
+def too_long(text):
+    return [s for s in sentences(text) if len(re.findall(r"[^\W_]+(?:['.’-]\w+)*", s)) > LONGEST]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_sentences_are_short(name):
+    assert not too_long((ROOT / name).read_text())
+
+
+def test_a_long_sentence_is_found():
+    """Over lines and across code, not across tables, list items and the ends of sentences."""
+    long = "word " * 20 + "\n`a b c` " + "word " * 19
+    assert not too_long(long + ".") and len(too_long(long + "more.")) == 1
+    assert not too_long(long + ".\n" + long + "." + "\n\n" + long + "\n- " + long + "\n| more |")
