@@ -25,8 +25,9 @@ HERE = ("cupy", "numpy") if importlib.util.find_spec("cupy") is None else ("", "
 NO_TORCH = (" --against torch", "") if importlib.util.find_spec("torch") is None else ("", "")
 SMALL = "\"local 3x3x2/4, softmax 10\""
 
-DOCUMENTS = ("README.md", "NOTES.md", "runs/results/discussion.md", "runs/speed.md",
-             "ref/reference/FORMAT.md", "ref/gpu.md", "tests/soak.md")
+DOCUMENTS = ("README.md", "NOTES.md", "data_prep/README.md", "runs/README.md",
+             "runs/results/discussion.md", "runs/speed.md", "ref/reference/FORMAT.md",
+             "ref/gpu.md", "tests/soak.md")
 # blocks that begin so: rooms, verify's answer, what the main job prints
 NO_COMMANDS = ("ref/common/", "first to differ:", "epoch  19")
 
