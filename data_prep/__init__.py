@@ -8,3 +8,5 @@ not what was expected), `emnist` (EMNIST's names and classes), `styles` (the str
 ImageNet's `imagenet_files`, `imagenet_labels`, `jpeg`, `shards` and `workers`. Of `ref`, which
 reads the files, nothing here knows more than `ref.common`, what all commands share.
 """
+
+import ref  # noqa: F401 - what a signal does while a command is loaded

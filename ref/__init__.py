@@ -6,6 +6,8 @@ From Python: ref.fit, ref.load, ref.Trainer, ref.verify (python.py).
 
 import os
 
+from .common import early  # noqa: F401 - signals, before what takes long to load
+
 # BLAS gets one thread: the cores are shared out in parallel.py. It reads the variable once, when
 # NumPy is loaded, so this can't wait until work begins; the variable is put back at once, since
 # parallel.py takes the limit from it and child processes inherit it. Where NumPy was there before,

@@ -29,7 +29,7 @@ def threads():
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         limit = os.environ.get(name, "")
-        if limit.isdigit() and int(limit) > 0:
+        if limit.isascii() and limit.isdigit() and 0 < int(limit[:20]):
             return min(cpus, int(limit))
     return cpus
 

@@ -25,6 +25,7 @@ from .common.command import (
     UsageError,
     UserError,
     count,
+    new_folder,
     say,
     seed,
     tell,
@@ -59,7 +60,8 @@ def parser():
     p.add_argument("--device-noise", action="store_true",
                    help="draw the noise that trains the inverses on the GPU: faster, but a run is "
                         "then not the numpy run up to rounding")
-    p.add_argument("--out", metavar="DIR", help="the run's folder (default: a new runs/out/...)")
+    p.add_argument("--out", type=lambda text: str(new_folder(text)), metavar="DIR",
+                   help="the run's folder (default: a new runs/out/...)")
     p.add_argument("--validation", type=int, default=0, metavar="N",
                    help="set N training examples apart and report their error too")
     p.add_argument("--angles", action="store_true",

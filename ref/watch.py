@@ -47,7 +47,7 @@ class Run:
 
     def line(self, now):
         """The run in a line: how far, how good, how long still."""
-        name = f"{self.path.name}  epoch {len(self.rows)}/{self.epochs}"
+        name = f"{command.printable(self.path.name)}  epoch {len(self.rows)}/{self.epochs}"
         if not self.rows:
             return f"{name}  no epoch is done yet"
         unit = " %" if self.percent() else ""
@@ -155,7 +155,7 @@ def show(args):
     text = "\n".join(frame(runs, size.columns, size.lines, not plain, not plain, time.time(),
                            args.top))
     home = "\x1b[H\x1b[J" if terminal and not args.once else ""
-    command.tell(home + text)
+    command.tell(home + text, raw=True)
     if args.png:
         picture(runs, args.png, args.top)
 
@@ -171,7 +171,7 @@ def work():
             show(args)
     except KeyboardInterrupt as stop:
         # we may have been in mid-colour
-        command.tell("\x1b[0m" if sys.stdout.isatty() else "")
+        command.tell("\x1b[0m" if sys.stdout.isatty() else "", raw=True)
         if getattr(stop, "number", signal.SIGINT) != signal.SIGINT:
             raise
     return 0  # Ctrl-C is how it ends

@@ -4,8 +4,9 @@ import multiprocessing
 import os
 import signal
 import threading
+from multiprocessing import resource_tracker
 
-from ref.common.command import UserError
+from ref.common.command import STOPPING, UserError
 
 
 def alone(work, *arguments):
@@ -13,7 +14,13 @@ def alone(work, *arguments):
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(theirs, work, arguments), daemon=True)
-    process.start()
+    resource_tracker.ensure_running()  # a process of its own: begun now, it does not unblock ours
+    # a terminal's Ctrl-C reaches both: from birth on the child has no ears for it, we tell of it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     try:
         raised, value = ours.recv()
@@ -22,7 +29,7 @@ def alone(work, *arguments):
         raise UserError(f"a process that measured was ended (status {process.exitcode}): is there "
                         "enough memory?") from None
     finally:
-        process.terminate()
+        process.kill()
         process.join()
     if raised:
         raise value
@@ -30,7 +37,6 @@ def alone(work, *arguments):
 
 
 def _answer(pipe, work, arguments):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C: the parent tells of it
     threading.Thread(target=_follow, daemon=True).start()
     try:
         answer = False, work(*arguments)

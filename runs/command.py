@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from ref.common import command
-from ref.common.command import Parser, count
+from ref.common.command import Parser, count, new_folder
 
 RECORDED = Path("runs/results")
 YOURS = Path("runs/out/results")
@@ -26,17 +26,10 @@ def numbers(text):
     return list(dict.fromkeys(int(part) for part in parts))
 
 
-def directory(text):
-    """An argparse type: the path of a folder, there or not yet."""
-    if Path(text).exists() and not Path(text).is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is a file: name a folder")
-    return Path(text)
-
-
 def parser(module, doc):
     """A Parser with --out, described by the first paragraph of the module's docstring."""
     p = Parser(prog=f"python -m {module}", description=doc.split("\n\n")[0])
-    p.add_argument("--out", type=directory, default=YOURS, metavar="DIR",
+    p.add_argument("--out", type=new_folder, default=YOURS, metavar="DIR",
                    help=f"where tables and pictures go (default %(default)s; {RECORDED}, which is "
                         "part of the repository, only if you name it)")
     return p
@@ -44,7 +37,7 @@ def parser(module, doc):
 
 def add_training_options(p):
     """Options of the commands that train."""
-    p.add_argument("--work", type=directory, default=Path("runs/out/work"), metavar="DIR",
+    p.add_argument("--work", type=new_folder, default=Path("runs/out/work"), metavar="DIR",
                    help="folders of the runs, with checkpoints (default %(default)s)")
     p.add_argument("--jobs", type=count, default=1,
                    help="processes at a time, one BLAS thread each (default %(default)s)")

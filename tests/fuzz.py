@@ -37,7 +37,7 @@ import fuzz_options  # noqa: E402
 import fuzz_streams  # noqa: E402
 
 GIB = 1 << 30
-SECONDS, PATIENCE = 20, 60  # when work is asked to stop; when it is a hang
+SECONDS, PATIENCE = 20, fuzz_streams.PATIENCE  # when work is asked to stop; when it is a hang
 STATUSES = {0, 1, 2, 129, 130, 138, 141, 143}
 TEMPORARY = (".tmp", ".part")
 TRACEBACK = 70  # the status of a process here that ends in one
@@ -68,7 +68,8 @@ def carry_out(line):
     try:
         if line[0] == "python":
             return from_python(line[1])
-        sys.modules.pop(line[0], None)  # it is to be loaded as __main__
+        for name in (line[0], f"{line[0]}.__main__"):  # it is to be loaded as __main__
+            sys.modules.pop(name, None)
         runpy.run_module(line[0], run_name="__main__", alter_sys=True)
         return 0
     except SystemExit as end:
@@ -121,27 +122,25 @@ def forked(line, folder, err):
 
 def run(case, folder):
     """(status, seconds, peak bytes, what it said on stderr, whether it had to be stopped)."""
-    err, start, stopped = folder.parent / "stderr", time.monotonic(), False
+    err, stopped = folder.parent / "stderr", False
     if case.kind == "stream":
         return fuzz_streams.run(case, folder, err)
     child = forked(case.line, folder, err)
-    while True:
+    for past in fuzz_streams.ticks():
         pid, status, used = os.wait4(child, os.WNOHANG)
         if pid:
             break
-        past = time.monotonic() - start
         if past > SECONDS and not stopped:
             os.kill(child, signal.SIGTERM)  # work may be long: it ends when asked to
             stopped = True
         if past > PATIENCE:
             os.kill(child, signal.SIGKILL)
-        time.sleep(0.002)
     try:
         os.killpg(child, signal.SIGKILL)  # what it has left behind
     except ProcessLookupError:
         pass
     status = os.waitstatus_to_exitcode(status)
-    return (status, time.monotonic() - start, used.ru_maxrss * 1024,
+    return (status, past, used.ru_maxrss * 1024,
             err.read_text(errors="replace"), stopped)
 
 
@@ -213,6 +212,7 @@ def one(corpus, seed, number, kinds, keep=False):
     try:
         folder = root / "cwd"
         shutil.copytree(corpus, folder)
+        os.mkfifo(folder / "fifo")
         (root / "outside.h5").write_bytes(b"outside")
         case = make_case(folder, rng, kinds)
         before = there(root)

@@ -10,7 +10,6 @@ Every command line is one that ends well on what is not changed.
 import gzip
 import io
 import json
-import os
 import struct
 import tarfile
 from pathlib import Path
@@ -42,7 +41,8 @@ BASES = {
     "data_prep.cifar10": CIFAR[1:],
     "data_prep.digits": ["--out", "out/digits.h5", "--n-train", "20", "--n-test", "10"],
     "data_prep.imagenet": IMAGENET[1:],
-    "runs.bench": [*NET, "--turns", "1", "--steps", "1", "--seconds", "0.01", "--warm-up", "0"],
+    "runs.bench": [*NET, "--turns", "1", "--steps", "1", "--seconds", "0.01", "--warm-up", "0",
+                   "--busy"],
     "runs.collect": ["run"],
     "runs.figure4": [*TINY, "--aux", "0", "--epochs", "1"],
     "runs.figure6_7": [*TINY, "--epochs", "1"],
@@ -94,7 +94,6 @@ def build(folder, run):
     from data_prep import arrays
 
     rng = np.random.default_rng(0)
-    os.mkfifo(folder / "fifo")
     for name in ("data", "out", "idx"):
         (folder / name).mkdir()
     images = rng.integers(0, 256, (80, 28, 28, 1), dtype=np.uint8)

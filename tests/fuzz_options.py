@@ -27,10 +27,11 @@ def load(modules):
     for name in modules:
         if name == "runs.child":  # ref.train's own, waiting for its stdin
             continue
-        main = f"{name}.__main__" if name == "ref" else name
-        module = importlib.import_module(name if name == "ref.reference" else main)
+        module = importlib.import_module(name)
         if name == "ref.reference":
             module = importlib.import_module("ref.reference.cli")
+        elif hasattr(module, "__path__"):
+            module = importlib.import_module(f"{name}.__main__")
         _take(name, module)
 
 

@@ -13,8 +13,9 @@ import signal
 import sys
 from pathlib import Path
 
-STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
-                 if hasattr(signal, name))  # Windows has fewer
+from .early import STOPPING
+from .streams import discard_output, open_streams, printable, say, tell  # noqa: F401 - and for all
+
 NOBODY_READS = 13  # SIGPIPE, which Windows has not
 
 
@@ -44,6 +45,18 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*arguments, **options)
         self.add_argument("--version", action=_Version, help="print version and commit, and end")
 
+    def parse_known_args(self, args=None, namespace=None):
+        args = sys.argv[1:] if args is None else list(args)
+        for before, word in zip([None, *args], args, strict=False):
+            option, equals, value = word.partition("=")
+            of_option = word.startswith("--") and equals
+            if not (value if of_option else word).strip():
+                option = option if of_option else before if (before or "").startswith("-") else None
+                self.error(f"argument {option or repr(word)}: it is empty: is a variable unset?")
+            if of_option and value == "--":  # argparse would make a list of it
+                self.error(f"argument {option}: expected one argument")
+        return super().parse_known_args(args, namespace)
+
     def print_help(self, file=None):
         """As argparse's, which says nothing where it can't be written."""
         if file:
@@ -52,7 +65,7 @@ class Parser(argparse.ArgumentParser):
             tell(self.format_help().rstrip())
 
     def error(self, message):
-        raise SystemExit(say(f"error: {message} (see {self.prog} --help)", 2))
+        raise SystemExit(say(f"error: {one_line(message)} (see {self.prog} --help)", 2))
 
 
 class _Version(argparse.Action):
@@ -84,9 +97,40 @@ def count(text):
 
 def new_file(text):
     """An argparse type: the path of a file to write, as a Path; not a folder."""
-    if Path(text).is_dir():
+    if _exists(text) and Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a folder: name the file to write in it")
+    check_place(Path(text).parent)
     return Path(text)
+
+
+def new_folder(text):
+    """An argparse type: the path of a folder to write to, there or not yet, as a Path."""
+    if _exists(text) and not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a file: name a folder")
+    check_place(Path(text))
+    return Path(text)
+
+
+def check_place(folder):
+    """Raise ArgumentTypeError where nothing can be written in a folder, which need not be there:
+    found out now, not after all work is done."""
+    above = next(path for path in (folder, *folder.absolute().parents) if _exists(path))
+    if not above.is_dir():
+        raise argparse.ArgumentTypeError(f"{folder} can't be a folder: {above} is a file")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"{folder}: nothing can be written in {above}")
+
+
+def _exists(path):
+    """Whether there is such a file or folder. Raises ArgumentTypeError for no possible name."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise argparse.ArgumentTypeError(f"{str(path)[:80]}: {why}") from None
+    return True
 
 
 def integer_at_least(text, least):
@@ -103,11 +147,14 @@ def command_line(module, arguments=None):
 
 
 def one_line(error):
-    """What an exception says, in one line, with the file's name where it has one."""
+    """What an exception says, or a text, in one line, with the file's name where it has one."""
     if isinstance(error, OSError) and error.strerror:
         name = f"{error.filename}: " if error.filename else ""
-        return f"{name}{error.strerror}"
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        return printable(f"{name}{error.strerror}")
+    text = str(error).strip()
+    if not isinstance(error, (UserError, str)):  # a library's: the first line says it
+        text = next(iter(text.splitlines()), "")
+    return printable(text) or type(error).__name__
 
 
 def run(work, stopped="interrupted"):
@@ -117,23 +164,33 @@ def run(work, stopped="interrupted"):
     stopped  that line, after a signal
     """
     open_streams()
-    listen(_raise_stopped)
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _raise_again
     try:
-        status = _status(work)
-        tell()
-    except BrokenPipeError:  # nobody reads any more, as behind `| head -1`: no reason to complain
-        status = 128 + NOBODY_READS
-    except UserError as error:
-        status = say(f"error: {one_line(error)}", error.status)
-    except OSError as error:
-        status = say(f"error: {one_line(error)}", 2)
-    except MemoryError as error:
-        said = f" ({one_line(error)})" if str(error) else ""
-        status = say(f"error: not enough memory{said}: free some, or ask for less", 2)
+        listen(_raise_stopped)
+        status = _end_of(work)
+        insist()  # all is done: Python's own end is nothing to be stopped in
     except KeyboardInterrupt as stop:
         status = say(stopped, 128 + getattr(stop, "number", signal.SIGINT))
     discard_output()
     sys.exit(status)
+
+
+def _end_of(work):
+    """work's exit status; whatever is wrong has been said in one line."""
+    try:
+        status = _status(work)
+        tell()
+        return status
+    except BrokenPipeError:  # nobody reads any more, as behind `| head -1`: no reason to complain
+        return 128 + NOBODY_READS
+    except UserError as error:
+        return say(f"error: {one_line(error)}", error.status)
+    except OSError as error:
+        return say(f"error: {one_line(error)}", 2)
+    except MemoryError as error:
+        said = f" ({one_line(error)})" if str(error) else ""
+        return say(f"error: not enough memory{said}: free some, or ask for less", 2)
 
 
 def _status(work):
@@ -142,21 +199,6 @@ def _status(work):
         return work() or 0
     except SystemExit as end:
         return end.code or 0
-
-
-def open_streams():
-    """Give a process that was started with closed streams (2>&-) something to write to, before any
-    file takes their numbers; and let names be printed that the terminal has no letters for."""
-    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(handle)
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            nowhere = open(os.devnull, "w", errors="backslashreplace")  # noqa: SIM115
-            setattr(sys, name, nowhere)  # for the whole process
-        elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def listen(handler):
@@ -185,6 +227,16 @@ def _raise_stopped(number, _):
     raise Stopped(number)
 
 
+def _raise_again(unraisable):
+    """A signal may come while Python calls what can't raise (__del__): it comes once more then."""
+    stop = unraisable.exc_value
+    if isinstance(stop, Stopped):
+        signal.signal(stop.number, _raise_stopped)
+        signal.raise_signal(stop.number)
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
 @contextlib.contextmanager
 def noticing(ask):
     """Within this, the first stopping signal calls ask(number) and interrupts nothing; a second one
@@ -201,30 +253,3 @@ def noticing(ask):
         for number, handler in before.items():
             if signal.getsignal(number) is notice:
                 signal.signal(number, handler)
-
-
-def tell(*lines):
-    """Lines on stdout, at once. Raises OSError with "stdout" as the name of the file."""
-    try:
-        for line in lines:
-            print(line)
-        sys.stdout.flush()
-    except OSError as error:
-        error.filename = "stdout"
-        raise
-
-
-def say(line, status=0):
-    """A line on stderr; returns the status, which tells alone where stderr is full or broken."""
-    with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
-    return status
-
-
-def discard_output():
-    """Flush what can be; what cannot must not make Python complain at its end."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
