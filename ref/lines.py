@@ -55,7 +55,8 @@ def epoch_line(row, show):
     inverse = [f"{row[f'inverse_loss_{l}']:.3g}" for l in l_of]
     if inverse:
         parts.append(f"inverse loss {l_of[0]}-{l_of[-1]}: {' '.join(inverse)}")
-    for name, words in (("angle_", "angles"), ("feedback_angle_", "feedback angles")):
+    for name, words in (("angle_", "angles"), ("feedback_angle_", "feedback angles"),
+                        ("inverse_angle_", "inverse angles")):
         angles = {int(key[len(name):]): value for key, value in row.items() if key.startswith(name)}
         if angles:
             parts.append(f"{words} {min(angles)}-{max(angles)}: "

@@ -11,7 +11,7 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-from . import checkpoint, folder, lines, training
+from . import alignment, checkpoint, folder, lines, training
 from .augmentation import augment
 from .backend import select, to_host
 from .common.command import NOBODY_READS, Stopped, discard_output, tell
@@ -184,9 +184,9 @@ class Run:
                 row |= {f"{name}_error": error, f"{name}_loss": loss}
         self.heed()
         if self.args.angles:
-            images, labels = next(iter(self.data.train.in_order(training.ANGLE_BATCH)))
+            images, labels = next(iter(self.data.train.in_order(alignment.BATCH)))
             x, y = training.batch_of(net, images, labels, self.xp, self.dtype)
-            row |= training.angles(self.trainer, x, y)
+            row |= alignment.compare(self.trainer, x, y)
             self.heed()
         row["seconds"] = round(time.perf_counter() - start, 3)
         self.rows.append(row)

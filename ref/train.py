@@ -66,7 +66,8 @@ def parser():
                    help="set N training examples apart and report their error too")
     p.add_argument("--angles", action="store_true",
                    help="record, for each layer, the angle in degrees between the rule's dW and "
-                        "backpropagation's on the first 250 training examples")
+                        "backpropagation's on the first 250 training examples, that of B or V to "
+                        "W, and the ratios of their norms (ref/alignment.py)")
     c = p.add_argument_group("checkpoints")
     c.add_argument("--resume", metavar="RUN", help="go on with the run in this folder")
     c.add_argument("--checkpoint-every", type=count, default=1, metavar="EPOCHS",

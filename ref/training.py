@@ -12,13 +12,11 @@ from .backend import device_normal, get_xp, to_host
 from .heap import keep_freed_memory
 from .network import flat, forward, glorot
 from .parallel import later
-from .rules.bp import RULE as BP
 from .rules.rule import prefix
 from .seeds import address, normal, stream
 
 CHECK_EVERY = 50  # steps between looks at the running sums, each of which waits for the device
 EVALUATION_BATCH = 250
-ANGLE_BATCH = 250
 
 
 class Diverged(Exception):
@@ -214,25 +212,6 @@ def errors_by_class(net, params, part, xp, dtype):
         np.add.at(n, labels, 1)
         np.add.at(wrong, labels, predicted != labels)
     return 100 * wrong / np.where(n, n, np.nan)
-
-
-def angles(trainer, x, y):
-    """{"angle_l": angle in degrees between the rule's dW_l and backpropagation's} on one batch, and
-    {"feedback_angle_l": that between W_l and what the rule has in its place on the way down}."""
-    rule, net, params = trainer.rule, trainer.net, trainer.params
-    ours = rule.step(net, params, x, y, phase="forward", **trainer.options)["dW"]
-    theirs = BP.step(net, params, x, y)["dW"]
-    found = {f"angle_{l}": _angle(ours[l], theirs[l]) for l in sorted(ours)}
-    if rule.feedback:
-        F = rule.feedback(net, params, **rule.options_of_feedback(trainer.setting))
-        found |= {f"feedback_angle_{l}": _angle(F[l], params["W"][l]) for l in sorted(F)}
-    return found
-
-
-def _angle(u, v):
-    u, v = (to_host(array).astype(np.float64).ravel() for array in (u, v))
-    norms = np.linalg.norm(u) * np.linalg.norm(v)
-    return float(np.degrees(np.arccos(np.clip(u @ v / norms, -1, 1)))) if norms else float("nan")
 
 
 def check_finite(trainer, total, x=None):

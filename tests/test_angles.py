@@ -14,6 +14,8 @@ def test_angle_of_bp_to_bp(train, arguments):
     assert train("--rule", *arguments, "--angles", "--out", "run").status == 0
     angles = [float(metrics("run")[0][f"angle_{l}"]) for l in (1, 2, 3)]
     assert max(angles) < 1e-2
+    ratios = [float(metrics("run")[0][f"norm_ratio_{l}"]) for l in (1, 2, 3)]
+    assert ratios == pytest.approx([1, 1, 1], rel=1e-5)
 
 
 @pytest.mark.parametrize("rule", [rule for rule in rules.NAMES if rule != "bp"])
@@ -52,7 +54,7 @@ def test_angles_in_degrees(train, tiny):
 @pytest.mark.parametrize(("rule", "carried"), [
     (["fa"], lambda W, B: B),
     (["sign-symmetry", "--magnitude", "fixed"], lambda W, B: np.abs(B) * np.sign(W)),
-    (["sign-symmetry"], lambda W, B: np.sign(W)),
+    (["sign-symmetry"], lambda W, B: np.sqrt(2 / sum(W.shape)) * np.sign(W)),
     (["weight-mirror"], lambda W, B: B),
 ], ids=str)
 def test_feedback_angles_in_degrees(train, rule, carried):
@@ -65,3 +67,18 @@ def test_feedback_angles_in_degrees(train, rule, carried):
         expected = np.degrees(np.arccos(u @ v / np.sqrt(u @ u * (v @ v))))
         found = float(metrics("run")[-1][f"feedback_angle_{l}"])
         assert found == pytest.approx(expected, abs=1e-2)
+        found = float(metrics("run")[-1][f"feedback_norm_ratio_{l}"])
+        assert found == pytest.approx(np.sqrt(u @ u / (v @ v)), rel=1e-5)
+
+
+def test_inverse_angles_in_degrees(train):
+    """Between W_l and V_l, from the parameters at the end."""
+    assert train("--rule", "sdtp", "--angles", "--inverse-lr", 0.1, "--out", "run").status == 0
+    p = {name: array.astype(float) for name, array in parameters("run").items()}
+    for l in (2, 3):
+        u, v = p[f"V_{l}"].ravel(), p[f"W_{l}"].ravel()
+        row = metrics("run")[-1]
+        expected = np.degrees(np.arccos(u @ v / np.sqrt(u @ u * (v @ v))))
+        assert float(row[f"inverse_angle_{l}"]) == pytest.approx(expected, abs=1e-2)
+        ratio = float(row[f"inverse_norm_ratio_{l}"])
+        assert ratio == pytest.approx(np.sqrt(u @ u / (v @ v)), rel=1e-5) and ratio > 1.1

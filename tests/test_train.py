@@ -105,9 +105,13 @@ def test_columns(train, rule, extra):
     expected = {"epoch", "seconds", "train_error", "train_loss", "test_error", "test_loss"}
     expected |= {f"inverse_loss_{l}" for l in INVERSES.get(rule, ())}
     if "--angles" in extra:
-        expected |= {"angle_1", "angle_2", "angle_3"}
-        if "--angles" in extra and rules.get(rule).feedback:
-            expected |= {"feedback_angle_2", "feedback_angle_3"}
+        layers = {"": (1, 2, 3), "inverse_": INVERSES.get(rule, ())}
+        if rule == "ao-sdtp":  # V_3 inverts the auxiliary outputs too: it has another shape
+            layers["inverse_"] = [2]
+        if rules.get(rule).feedback:
+            layers["feedback_"] = (2, 3)
+        expected |= {f"{of}{what}_{l}" for of, ls in layers.items() for l in ls
+                     for what in ("angle", "norm_ratio")}
     if "--validation" in extra:
         expected |= {"validation_error", "validation_loss"}
     rows = metrics("run")
