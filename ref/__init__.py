@@ -1,7 +1,7 @@
 """Biologically motivated learning rules in plain array code (Bartunov et al. 2018).
 
 The order in which to read it: README.md. Symbols, rooms and where each equation is: NOTES.md.
-From Python: ref.fit, ref.load, ref.Trainer, ref.verify (python.py).
+From Python: ref.fit, ref.load, ref.Trainer, ref.verify (python.py), ref.plot (plot.py).
 """
 
 import os
@@ -24,6 +24,7 @@ else:
 __version__ = "0.1.0"
 
 PYTHON = ("fit", "load", "Trainer", "verify")  # ref/python.py
+CALLED = ("plot",)  # modules that are commands and, called, functions (common/called.py)
 
 
 def __getattr__(name):
@@ -34,4 +35,6 @@ def __getattr__(name):
         found = {key: getattr(import_module(".python", __name__), key) for key in PYTHON}
         globals().update(found)
         return found[name]
+    if name in CALLED:
+        return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,19 +1,31 @@
-"""How every picture looks: one colour a rule, dashed train and solid test, as in the paper.
+"""How every picture looks: a colour belongs to a method, dashes to a schedule.
 
-Colours are Okabe & Ito's, which people with colour blindness can tell apart; a method's schedule
-is told by a marker and not by a colour. matplotlib is the optional extra `plots`.
+Colours are Okabe & Ito's first, which people with colour blindness can tell apart. An alternating
+schedule is dashed, a ConvNet has square markers; train and test errors are in panels of their own.
+Runs of one method that differ in more than their seed have lighter colours and markers. matplotlib
+is the optional extra `plots`.
 """
 
-from . import rules
+from . import curves, rules
 from .common.command import UserError
 from .common.files import write
 
-PALETTE = ("#000000", "#E69F00", "#009E73", "#56B4E9", "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F",
-           "#8C6D00", "#882255", "#44AA99", "#999933", "#332288")
-COLOURS = {rule: PALETTE[k % len(PALETTE)] for k, rule in enumerate(rules.NAMES)}
-ORDER = list(COLOURS.values())  # for lines that are not rules
-# acronyms in capitals: "ao-sdtp" is AO-SDTP, "hybrid" hybrid
-NAMES = {rule: rule.upper() if max(map(len, rule.split("-"))) < 5 else rule for rule in COLOURS}
+# (in a picture, in a terminal of 256 colours; 39 is the terminal's own)
+PALETTE = (("#000000", "39"), ("#E69F00", "38;5;214"), ("#009E73", "38;5;36"),
+           ("#56B4E9", "38;5;117"), ("#0072B2", "38;5;33"), ("#D55E00", "38;5;166"),
+           ("#CC79A7", "38;5;175"), ("#7F7F7F", "38;5;245"), ("#8C6D00", "38;5;136"),
+           ("#882255", "38;5;126"), ("#44AA99", "38;5;79"), ("#999933", "38;5;143"),
+           ("#332288", "38;5;62"), ("#AA4499", "38;5;133"), ("#117733", "38;5;28"),
+           ("#661100", "38;5;88"), ("#6699CC", "38;5;110"), ("#DDAA33", "38;5;179"),
+           ("#4B0082", "38;5;55"), ("#A0522D", "38;5;130"))
+COLOURS = {rule: PALETTE[k % len(PALETTE)][0] for k, rule in enumerate(rules.NAMES)}
+TERMINAL = {rule: PALETTE[k % len(PALETTE)][1] for k, rule in enumerate(rules.NAMES)}
+OTHER = "#7F7F7F"  # of what is not a rule
+DASHES = {"alternating": (0, (4, 1.4))}
+MARKERS = ("o", "^", "D", "v", "s")  # of further runs of a method
+WIDTH, HEIGHT = 9.0, 2.7  # inches: a picture is as wide as README's text; a row of panels
+COLUMNS = {1: 1, 2: 2, 4: 2}  # panels side by side, by how many there are; else 3
+FAR = 10  # between the ends of an axis that is better logarithmic
 
 
 class PlotsError(UserError):
@@ -31,45 +43,107 @@ def pyplot():
     plt.rcParams.update({
         "font.size": 10, "axes.grid": True, "grid.alpha": 0.3, "axes.axisbelow": True,
         "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
-        "figure.dpi": 110, "figure.constrained_layout.use": True,
+        "axes.titlesize": 10, "figure.dpi": 110, "figure.constrained_layout.use": True,
+        "svg.hashsalt": "ref",  # the same curves give the same file
     })
     return plt
 
 
-def style(rule, schedule=None, conv=False):
-    """Colour and marker of a method's lines: circles when alternating, squares for a ConvNet."""
-    marker = "s" if conv else "o" if schedule == "alternating" else None
-    return {"color": COLOURS.get(rule, "#7F7F7F"), "marker": marker, "markersize": 4.5,
-            "markerfacecolor": "white"}
+def style(rule, schedule=None, conv=False, k=0):
+    """How a run's line looks, the k-th of its method."""
+    from matplotlib.colors import to_rgb
+    pale = (0, 0.35, 0.55)[min(k, 2)]
+    colour = tuple(c + pale * (1 - c) for c in to_rgb(COLOURS.get(rule, OTHER)))
+    marker = "s" if conv else MARKERS[(k - 1) % len(MARKERS)] if k else None
+    return {"color": colour, "linestyle": DASHES.get(schedule, "-"), "marker": marker,
+            "markersize": 4.5, "markerfacecolor": "white", "linewidth": 1.6}
 
 
-def label(rule, schedule=None, conv=False):
-    """A method's name in a legend."""
-    return (NAMES.get(rule, rule) + (f", {schedule}" if schedule else "")
-            + (", ConvNet" if conv else ""))
+def line(axes, points, label=None, **look):
+    """One curve; of a single epoch a marker, since a line through one point is not seen."""
+    if len(points) == 1:
+        look |= {"marker": look.get("marker") or "o", "markersize": 6,
+                 "markerfacecolor": look["color"]}
+    if len(points) > 100:  # noise from epoch to epoch would be a band of colour
+        look |= {"linewidth": 1.1}
+    every = max(1, len(points) // 8)  # markers enough to tell the line, few enough to see it
+    axes.plot(*zip(*points, strict=True), label=label, markevery=(every - 1, every), **look)
 
 
-def curves(axes, rows, name, look, columns=("train_error", "test_error")):
-    """Draw a run's error by epoch: dashed train, solid test with the legend's entry."""
-    epochs = [row["epoch"] for row in rows]
-    every = max(1, len(epochs) // 12)  # markers enough to tell the line, few enough to see it
-    lines = (("--", 1.0, None), ("-", 1.6, name))
-    for column, (dashes, width, text) in zip(columns, lines, strict=True):
-        if rows and column in rows[0]:
-            axes.plot(epochs, [row[column] for row in rows], dashes, linewidth=width,
-                      label=text, markevery=(every - 1, every), **look)
+def epochs(axes):
+    """The axis of epochs: whole ones, from 0 or from the only one."""
+    axes.xaxis.get_major_locator().set_params(integer=True, nbins=6)
+    axes.set_xlabel("epoch")
 
 
-def legend(axes, **where):
-    """The methods, and what dashed and solid mean."""
+def limit(axes, low, high, log=False):
+    """The other axis, on the data with a little room on both sides."""
+    if log and 0 < FAR * low < high:
+        axes.set_yscale("log")
+        axes.yaxis.get_major_locator().set_params(subs=(1, 2, 5))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("")
+        room = max((high / low) ** 0.05, 1.02)
+        axes.set_ylim(low / room, high * room)
+    else:
+        room = 0.05 * (high - low) or 0.05 * abs(high) or 1
+        axes.set_ylim(low - room, high + room)
+
+
+def grid(plt, rows):
+    """(figure, [[axes of each panel of a row]]): rows of panels, wrapped to the picture's width."""
+    wide = [COLUMNS.get(len(row), 3) for row in rows]
+    lines = [-(-len(row) // n) for row, n in zip(rows, wide, strict=True)]
+    figure = plt.figure(figsize=(WIDTH, HEIGHT * sum(lines) + 0.4))
+    cells = figure.add_gridspec(sum(lines), 6)  # 1, 2 or 3 panels side by side
+    places = []
+    for i, (row, n) in enumerate(zip(rows, wide, strict=True)):
+        size = 6 // n
+        places.append([figure.add_subplot(cells[sum(lines[:i]) + k // n,
+                                                k % n * size:(k % n + 1) * size])
+                       for k in range(len(row))])
+    return figure, places
+
+
+def legend(figure, looks):
+    """What the lines are, {label: look}, below all panels."""
     from matplotlib.lines import Line2D
-    handles, names = axes.get_legend_handles_labels()
-    handles += [Line2D([], [], color="#555555", linestyle=dashes) for dashes in ("--", "-")]
-    axes.legend(handles, [*names, "train", "test"], **where)
+    handles = [Line2D([], [], label=label, **look) for label, look in looks.items()]
+    longest = max(map(len, looks), default=1)
+    figure.legend(handles=handles, loc="outside lower center", fontsize=9,
+                  ncols=max(1, min(len(looks), 120 // (longest + 8))), handlelength=2.6)
 
 
-def save(figure, path):
-    """Write a picture as a whole or not at all, and close it."""
-    write(path, lambda part: figure.savefig(part, format="png", metadata={"Software": None}))
+def draw(axes, panel, looks, top=None):
+    """One curves.Panel; looks: the style of each run, by number."""
+    for k, points in panel.lines:
+        line(axes, points, **looks[k])
+    limit(axes, *curves.span(panel, top), panel.log)
+    axes.set(title=panel.title, ylabel=panel.unit)
+    epochs(axes)
+
+
+def figure(runs, what=("error",), top=None):
+    """The matplotlib figure of the quantities `what` (curves.QUANTITIES) of runs (curves.Curves).
+
+    top  where the axes of errors and losses end, instead of at the data
+    Raises PlotsError, UsageError.
+    """
+    plt, rows = pyplot(), curves.panels(runs, what)
+    labels, numbers = curves.legend(runs)
+    looks = [style(run.rule, run.schedule, run.conv, k)
+             for run, k in zip(runs, numbers, strict=True)]
+    made, places = grid(plt, rows)
+    for row, axes_of in zip(rows, places, strict=True):
+        for panel, axes in zip(row, axes_of, strict=True):
+            draw(axes, panel, looks, top if panel.early else None)
+    legend(made, dict(zip(labels, looks, strict=True)))
+    return made
+
+
+def save(figure, path, kind="png"):
+    """Write a picture ("png" or "svg") as a whole or not at all, and close it."""
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    write(path, lambda part: figure.savefig(part, format=kind, metadata=metadata))
     from matplotlib import pyplot as plt
     plt.close(figure)

@@ -5,52 +5,30 @@ Unicode). The axis leaves out what only the first quarter of the epochs reaches.
 picture renewed instead of, or beside, the terminal.
 """
 
-import json
 import os
 import shutil
 import signal
 import string
 import sys
 import time
-from pathlib import Path
 
-from . import chart, folder, plots
+from . import chart, curves, plots
 from .common import command
 from .common.command import Parser, new_file
 from .options import positive
-from .run import DEFAULT_EPOCHS
 
-# of 256-colour terminals, near Okabe & Ito's
-COLOURS = ("38;5;33", "38;5;166", "38;5;36", "38;5;175", "38;5;214", "38;5;117", "38;5;250")
 LETTERS = string.ascii_uppercase
 
 
-class Run:
+class Run(curves.Curves):
     """What a run's folder tells at the moment."""
-
-    def __init__(self, path):
-        self.path = Path(path)
-        try:
-            self.config = json.loads((self.path / "config.json").read_text())
-            arguments = self.config["arguments"]
-            self.arch, self.rule = arguments["arch"], arguments["rule"]
-            self.epochs = arguments["epochs"] or DEFAULT_EPOCHS
-            self.schedule = self.config["hyperparameters"].get("schedule")
-        except (OSError, ValueError, KeyError, TypeError):
-            raise folder.FolderError(
-                f"{path}: not a run's folder (it has no whole config.json)") from None
-        self.rows = folder.read_metrics(self.path)
-
-    def percent(self):
-        """Whether the errors are percentages: not those of an autoencoder."""
-        return "autoencoder" not in self.arch and "reconstruction" not in self.arch
 
     def line(self, now):
         """The run in a line: how far, how good, how long still."""
         name = f"{command.printable(self.path.name)}  epoch {len(self.rows)}/{self.epochs}"
         if not self.rows:
             return f"{name}  no epoch is done yet"
-        unit = " %" if self.percent() else ""
+        unit = " %" if self.percent else ""
         best, last = min(self.rows, key=lambda r: r["test_error"]), self.rows[-1]
         parts = [name, f"test error {last['test_error']:.4g}{unit} "
                  f"(best {best['test_error']:.4g} in {best['epoch']:.0f})",
@@ -89,19 +67,19 @@ def frame(runs, width, height, unicode, colours, now, top=None):
     started = [run for run in runs if run.rows]
     if not started or width < 30:
         return
-    kinds = {run.percent() for run in started}
+    kinds = {run.percent for run in started}
     yield ""
     what = {(True,): "error (%)", (False,): "squared error, mean over pixels"}.get(
         tuple(kinds), "error")
     key = "full test, dashed train" if unicode and colours else "capital test, small train"
     yield f"{what}; {key}"[:width]
-    curves = []
+    shown = []
     for dashed in (True, False):  # test errors on top
         for run, letter, colour in zip(runs, names(runs), hues(runs), strict=True):
             part = "train_error" if dashed else "test_error"
-            curves.append(([(row["epoch"], row[part]) for row in run.rows], letter, colour, dashed))
+            shown.append((run.points(part), letter, colour, dashed))
     lines = max(6, height - len(runs) - 5)
-    yield from chart.draw(curves, width, lines, y_range(started, top), unicode and colours,
+    yield from chart.draw(shown, width, lines, y_range(started, top), unicode and colours,
                           colours)
 
 
@@ -110,24 +88,14 @@ def names(runs):
 
 
 def hues(runs):
-    return [COLOURS[k % len(COLOURS)] for k in range(len(runs))]
+    return [plots.TERMINAL[run.rule] for run in runs]
 
 
 def picture(runs, path, top=None):
-    """The same curves as a PNG, a colour a run."""
-    figure, axes = plots.pyplot().subplots(figsize=(9, 5))
-    for k, run in enumerate(runs):
-        look = {"color": plots.ORDER[k % len(plots.ORDER)],
-                "marker": (None, "o", "s")[k // len(plots.ORDER) % 3], "markersize": 4}
-        plots.curves(axes, run.rows, run.path.name, look)
+    """The errors as a PNG: as ref.plot draws them."""
     started = [run for run in runs if run.rows]
-    if started:
-        low, high = y_range(started, top)
-        axes.set_ylim(low - 0.02 * (high - low), high + 0.02 * (high - low) or 1)
-    unit = " (%)" if all(run.percent() for run in runs) else ""
-    axes.set(xlabel="epoch", ylabel=f"error{unit}")
-    plots.legend(axes, fontsize=8)
-    plots.save(figure, path)
+    if started:  # there is nothing to draw before the first epoch
+        plots.save(plots.figure(started, top=top), path)
 
 
 def parser():
@@ -146,7 +114,7 @@ def parser():
 
 def show(args):
     """Look at the runs once."""
-    runs = [Run(path) for path in args.runs]
+    runs = [Run.read(path) for path in args.runs]
     terminal = sys.stdout.isatty()
     plain = args.ascii or not terminal or "utf" not in (sys.stdout.encoding or "").lower()
     size = shutil.get_terminal_size()

@@ -1,7 +1,7 @@
-"""Figure 2: train (dashed) and test (solid) errors on CIFAR-10. python -m runs.figure2
+"""Figure 2: train and test errors on CIFAR-10. python -m runs.figure2
 
-It draws the runs that are recorded and those in --out, each marked, fully connected and locally
-connected side by side; with --epochs it trains your own first, as runs.table1 does.
+It draws the runs that are recorded and those in --out, each marked, a row of panels for fully and
+one for locally connected networks; with --epochs it trains your own first, as runs.table1 does.
 """
 
 from functools import partial
@@ -52,15 +52,17 @@ def draw(path, module, columns, data_name):
     """Write CSV, picture and JSON of the runs that are recorded and of those beside `path`; False
     where there are none."""
     cells = [records.cells(records.read_all(place))[0] for place in command.places(path.parent)]
-    panels = [(paper.COLUMNS[column] if data_name in paper.DATA.values()
-               else f"{column}, {data_name}",
+    own = data_name in paper.DATA.values()
+    panels = [(paper.COLUMNS[column] if own else f"{column}, {data_name}",
                [run for found in cells for run in figures.runs_of(found, column, data_name)])
               for column in columns]
     rows = figures.table_of(panels)
     if not rows:
         return False
     output.write_csv(path, rows)
-    output.picture(path.with_suffix(".png"), lambda plt: figures.error_curves(plt, panels))
+    published = {paper.COLUMNS[column]: paper.TABLE_1[column] for column in columns} if own else {}
+    output.picture(path.with_suffix(".png"), lambda plt: figures.error_curves(
+        plt, panels, published=published))
     output.write_about(path.with_suffix(".json"), module, runs=[
         output.about_run(r) for _, runs in panels for _, r in runs])
     return True

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from ref import plots
+from ref import curves, plots
 from ref.folder import FolderError
 
 from . import command, output
@@ -39,7 +39,7 @@ def title(about):
     epochs = f"{about['epochs']} epochs"
     if about["keep_epochs"]:
         epochs += f" (best {about['keep']}: {about['keep_epochs']})"
-    return (f"{plots.label(about['rule'], about['schedule'])} on {about['arch']}\n"
+    return (f"{curves.method(about['rule'], about['schedule'])} on {about['arch']}\n"
             f"{about['ranges']}; {epochs}; {about['whose']}")
 
 

@@ -8,7 +8,7 @@ the curves are kept, so Figure 7 needs runs of your own.
 
 import numpy as np
 
-from ref import evaluate, folder, plots, train
+from ref import curves, evaluate, folder, train
 from ref.common.command import count, say, seed, tell
 from ref.data import open_data
 from ref.network import forward
@@ -44,17 +44,10 @@ def reconstructions(record, data, images):
 
 
 def draw_curves(plt, runs, data_name):
-    figure, axes = plt.subplots(figsize=(7, 4.6))
-    for record in runs:
-        plots.curves(axes, record.rows,
-                     figures.name_of(record, plots.label(record.rule, record.schedule)),
-                     figures.look(record, runs))
-    axes.set(title=f"Autoencoder 784-512-64-512-784, {data_name}", xlabel="epoch",
-             ylabel="reconstruction error\n(squared error, mean over pixels)",
-             xlim=(0, None), ylim=(0, None))
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    plots.legend(axes)
-    return figure
+    """Figure 6: the paper's axis begins at 0, where a perfect reconstruction is."""
+    rows = [(paper.row_of(r.rule, r.schedule), r) for r in runs]
+    title = f"Autoencoder 784-512-64-512-784, {data_name}"
+    return figures.error_curves(plt, [(title, rows)], "squared error, mean over pixels")
 
 
 def draw_images(plt, images, made):
@@ -86,8 +79,8 @@ def all_reconstructions(runs, data, whose):
     images, numbers = first_of_classes(data)
     made, rows = {}, []
     for record in runs:
-        method = plots.label(record.rule, record.schedule)
-        name = figures.name_of(record, method, whose)
+        method = curves.method(record.rule, record.schedule)
+        name = f"{method} ({whose}, {record.epochs} epochs)"
         made[name] = reconstructions(record, data, images)
         errors = ((made[name] - images / 255) ** 2).reshape(len(images), -1).mean(axis=1)
         rows += [{"method": method, "whose": whose, "epochs": record.epochs,
@@ -108,7 +101,7 @@ def write_curves(out, runs, data_name):
     """figure6: CSV, picture and JSON of these runs."""
     path = out / f"figure6{suffix(data_name)}.csv"
     output.write_csv(path, [
-        {"method": plots.label(r.rule, r.schedule), "whose": r.whose, "seed": r.seed,
+        {"method": curves.method(r.rule, r.schedule), "whose": r.whose, "seed": r.seed,
          "epochs": r.epochs, **{key: row[key] for key in ("epoch", "train_error", "test_error")}}
         for r in runs for row in r.rows])
     output.picture(path.with_suffix(".png"), lambda plt: draw_curves(plt, runs, data_name))
@@ -132,7 +125,7 @@ def work(args):
     if not is_record(args.out):
         shown += mine
     for r in shown:
-        tell(f"{plots.label(r.rule, r.schedule):14} {r.whose}, {r.epochs} epochs, reconstruction "
+        tell(f"{curves.method(r.rule, r.schedule):14} {r.whose}, {r.epochs} epochs, reconstruction "
              f"error: train {r.rows[-1]['train_error']:.5f}, test {r.rows[-1]['test_error']:.5f}")
     bad = [f"{row} {o.state}: {o.reason}" for row, o in outcomes.items() if o.state != "done"]
     if any(outcome.state == "failed" for outcome in outcomes.values()) or not mine:

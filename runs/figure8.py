@@ -1,7 +1,7 @@
-"""Figure 8: train (dashed) and test (solid) errors on MNIST. python -m runs.figure8
+"""Figure 8: train and test errors on MNIST. python -m runs.figure8
 
-It draws the runs that are recorded and those in --out, each marked, fully connected and locally
-connected side by side; with --epochs it trains your own first, as runs.table1 does.
+It draws the runs that are recorded and those in --out, each marked, a row of panels for fully and
+one for locally connected networks; with --epochs it trains your own first, as runs.table1 does.
 """
 
 from functools import partial

@@ -1,31 +1,31 @@
-"""Error curves of a column of Table 1, as in Figures 2 and 8, for every module that draws them."""
+"""Error curves of a column of Table 1, as in Figures 2 and 8, for every module that draws them.
 
-from ref import plots
+Train and test errors are in panels of their own, a row for each network, on the data; the paper's
+best errors are ticks at the right of the test panel, in the methods' colours.
+"""
+
+from ref import curves, plots
+from ref.common.command import tell
 
 from . import paper
 
-TOP = {"mnist": 8, "cifar10": 80}  # % at which the axis ends: the first epochs are above it
 BESIDE = 0.4  # opacity of what is recorded, where it is drawn beside yours
+FEWEST = 10  # epochs that a network's panels need, where others have them: less tells nothing
 
 
 def label(row):
     """The method's name of a row: "dtp-parallel" is DTP, parallel."""
-    return plots.label(*paper.method(row), row.endswith("-conv"))
-
-
-def name_of(record, text, whose=None):
-    """What a legend says of a run: the method, whose it is, its epochs."""
-    return f"{text} ({whose or record.whose}, {record.epochs} ep.)"
+    return curves.method(*paper.method(row), row.endswith("-conv"))
 
 
 def look(record, shown, conv=False):
-    """How a run's lines look among those that are shown."""
+    """(what a legend says of a run among those that are shown, how its lines look)."""
     both = len({other.whose for other in shown}) > 1
     found = plots.style(record.rule, record.schedule, conv)
-    found["alpha"] = BESIDE if both and record.whose == "recorded" else 1.0
-    if record.epochs == 1:  # a line through one point is not seen
-        found["marker"] = found["marker"] or "D"
-    return found
+    name = curves.method(record.rule, record.schedule, conv)
+    if both and record.whose == "recorded":
+        found["alpha"] = BESIDE
+    return f"{name} ({record.whose})" if both else name, found
 
 
 def runs_of(cells, column, data_name, rows=None):
@@ -38,24 +38,57 @@ def runs_of(cells, column, data_name, rows=None):
     return found
 
 
-def error_curves(plt, panels):
-    """A figure of panels side by side: (title, [(row, run)]) each."""
-    figure, all_axes = plt.subplots(1, len(panels), figsize=(7.5 * len(panels) + 2, 5.5),
-                                    squeeze=False)
-    for axes, (title, runs) in zip(all_axes[0], panels, strict=True):
-        shown = [record for _, record in runs]
-        for row, record in runs:
-            plots.curves(axes, record.rows, name_of(record, label(row)),
-                         look(record, shown, row.endswith("-conv")))
-        top = max((TOP.get(r.data, 100) for r in shown), default=100)
-        axes.set(title=title, xlabel="epoch", ylabel="error (%)", xlim=(0, None),
-                 ylim=(-0.01 * top, top))  # so that an error of 0 can be seen
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        if runs:
-            plots.legend(axes, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)
-        else:
-            axes.text(0.5, 0.5, "no runs recorded", ha="center", transform=axes.transAxes)
+def long_enough(panels):
+    """The panels that have a run of FEWEST epochs, or all where none has; of others it is told."""
+    good = [(title, runs) for title, runs in panels if any(r.epochs >= FEWEST for _, r in runs)]
+    if not good:
+        return [(title, runs) for title, runs in panels if runs]
+    for title, runs in panels:
+        if runs and (title, runs) not in good:
+            most = max(r.epochs for _, r in runs)
+            tell(f"{title}: not drawn, its longest run has {most} of at least {FEWEST} epochs")
+    return good
+
+
+def error_curves(plt, panels, unit="error (%)", published=None):
+    """A figure with a row of panels, train and test, for each (title, [(row, run)]).
+
+    published  {title: {row: the paper's (train, test) error}}, where there are any
+    """
+    panels = long_enough(panels)
+    shown = [record for _, runs in panels for _, record in runs]
+    figure, places = plots.grid(plt, [("train", "test")] * len(panels))
+    named = {}
+    for (title, runs), places_of in zip(panels, places, strict=True):
+        looks = [look(record, shown, row.endswith("-conv")) for row, record in runs]
+        papers = (published or {}).get(title, {})
+        ticks = [(papers[row][1], style) for (row, _), (_, style) in zip(runs, looks, strict=True)
+                 if row in papers]
+        for part, axes in zip(("train", "test"), places_of, strict=True):
+            lines = [(k, [(r["epoch"], r[f"{part}_error"]) for r in record.rows])
+                     for k, (_, record) in enumerate(runs)]
+            panel = curves.Panel(f"{title}: {part}", unit, lines, early=curves.PARTS[part])
+            plots.draw(axes, panel, [style for _, style in looks])
+            if part == "test" and ticks:
+                mark(axes, panel, ticks)
+        named |= dict(looks)
+    if published and any(published.get(title) for title, _ in panels):
+        named["the paper's best of 500 epochs"] = {
+            "linestyle": "", "marker": "<", "color": plots.OTHER, "markersize": 6}
+    plots.legend(figure, named)
     return figure
+
+
+def mark(axes, panel, ticks):
+    """The paper's errors at the right edge, [(error, look)], and the axis long enough for them."""
+    low, high = curves.span(panel)
+    errors = [error for error, _ in ticks]
+    plots.limit(axes, min(low, *errors), max(high, *errors))
+    for error, style in ticks:
+        hollow = style["linestyle"] != "-"  # alternating, as its line is dashed
+        axes.plot(1.02, error, "<", transform=axes.get_yaxis_transform(), clip_on=False,
+                  color=style["color"], markerfacecolor="white" if hollow else style["color"],
+                  markersize=6)
 
 
 def table_of(panels):

@@ -9,7 +9,7 @@ README.md. The same folders give the same page. runs/results/README.md is made w
 import json
 import os
 
-from ref import plots
+from ref import curves
 from ref.folder import FolderError
 
 from . import (
@@ -74,7 +74,7 @@ def autoencoders(runs):
     """Figure 6 in numbers: a row for each run."""
     for run in runs:
         last, best = run.rows[-1], run.best()
-        yield (plots.label(run.rule, run.schedule), run.whose, run.epochs,
+        yield (curves.method(run.rule, run.schedule), run.whose, run.epochs,
                f"{last['train_error']:.5f}", f"{last['test_error']:.5f}",
                f"{best['test_error']:.5f} ({best['epoch']:.0f})")
 

@@ -191,8 +191,9 @@ def work(args):
                        paper="Table 1, best train and best test error over the epochs")
     curves = [run for of_whom in cells.values()
               for run in figures.runs_of(of_whom, column, data.name, rows)]
+    title = f"{column}, {data.name}"
     output.picture(path.with_suffix(".png"), lambda plt: figures.error_curves(
-        plt, [(f"{column}, {data.name}", curves)]))
+        plt, [(title, curves)], published={title: paper.TABLE_1[column] if own else {}}))
     return 1 if any(outcome.state != "done" for outcome in outcomes.values()) else 0
 
 

@@ -60,47 +60,56 @@ def test_curves_of_what_is_recorded(command, here, module, family):
     assert_picture(module)
 
 
-def test_dashed_train_and_solid_test(here):
-    """The paper's convention, a colour a rule, a marker for alternating: looked up in the axes."""
+def drawn(*panels, **more):
+    """The figure of error_curves; skips where there is no matplotlib."""
     try:
-        plt = plots.pyplot()
+        return figures.error_curves(plots.pyplot(), panels, **more)
     except plots.PlotsError:
         pytest.skip("matplotlib is not installed (extra: plots)")
+
+
+def lines_of(axes):
+    return {tuple(line.get_ydata()): line for line in axes.lines}
+
+
+def test_train_and_test_in_panels_of_their_own_with_the_papers_errors(here):
+    """A colour a rule, dashes for alternating, the paper's best at the right of the test panel."""
     make(here / "a", "bp", test=[3, 2], train=[1, 0])
     make(here / "b", "dtp-alternating")
     cells, _ = records.cells(records.read_all(here))
-    figure = figures.error_curves(plt, [("title", figures.runs_of(cells, "mnist-fc", "mnist"))])
-    (axes,) = figure.axes
-    lines = {tuple(line.get_ydata()): line for line in axes.lines}
-    assert lines[3, 2].get_linestyle() == "-" and lines[1, 0].get_linestyle() == "--"
-    assert lines[3, 2].get_color() == lines[1, 0].get_color() == plots.COLOURS["bp"]
-    assert lines[50, 20, 30].get_marker() == "o" and lines[3, 2].get_marker() in (None, "None")
-    texts = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert texts == ["DTP, alternating (yours, 3 ep.)", "BP (yours, 2 ep.)", "train", "test"]
-    assert axes.get_xlabel() == "epoch" and axes.get_ylabel() == "error (%)"
-    assert axes.get_ylim()[0] < 0  # an error of 0 is seen
-    plt.close(figure)
+    figure = drawn(("net", figures.runs_of(cells, "mnist-fc", "mnist")),
+                   published={"net": paper.TABLE_1["mnist-fc"]})
+    train, test = figure.axes
+    assert [axes.get_title() for axes in figure.axes] == ["net: train", "net: test"]
+    assert set(lines_of(train)) == {(1, 0), (25, 10, 15)} and train.get_ylim()[0] < 0
+    lines = lines_of(test)
+    assert set(lines) == {(3, 2), (50, 20, 30), (1.48,), (1.83,)}
+    assert lines[3, 2].get_linestyle() == "-" and lines[50, 20, 30].get_linestyle() == "--"
+    assert lines[1.48,].get_color() == lines[3, 2].get_color()
+    assert lines[1.48,].get_marker() == "<" and test.get_ylim()[0] < 1.48
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["DTP, alternating", "BP", "the paper's best of 500 epochs"]
+    assert test.get_xlabel() == "epoch" and test.get_ylabel() == "error (%)"
 
 
-def test_a_run_of_one_epoch_is_seen_and_recorded_ones_are_faint(here):
-    try:
-        plt = plots.pyplot()
-    except plots.PlotsError:
-        pytest.skip("matplotlib is not installed (extra: plots)")
+def test_recorded_ones_are_faint_beside_yours(here):
     runs = [("bp", records.read(make(RECORDED / "a", test=[3, 2]))),
             ("bp", records.read(make(here / "b", test=[4])))]
-    figure = figures.error_curves(plt, [("title", runs)])
-    lines = {tuple(line.get_ydata()): line for line in figure.axes[0].lines}
-    assert lines[4,].get_marker() == "D" and lines[3, 2].get_marker() in (None, "None")
-    assert lines[4,].get_alpha() == 1 and lines[3, 2].get_alpha() < 1
-    texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert texts[:2] == ["BP (recorded, 2 ep.)", "BP (yours, 1 ep.)"]
-    plt.close(figure)
+    figure = drawn(("net", runs))
+    lines = lines_of(figure.axes[1])
+    assert lines[4,].get_marker() == "o" and lines[3, 2].get_marker() == "None"
+    assert lines[4,].get_alpha() is None and lines[3, 2].get_alpha() < 1
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["BP (recorded)", "BP (yours)"]
 
 
-def test_colours_are_distinct():
-    colours = list(plots.COLOURS.values())
-    assert len(set(colours)) == len(colours)
+def test_a_panel_needs_ten_epochs_where_others_have_them(here, capsys):
+    """Three epochs say nothing beside hundreds; where there is nothing else they are drawn."""
+    short = ("short", [("bp", records.read(make(here / "a", test=[3, 2])))])
+    long = ("long", [("bp", records.read(make(here / "b", test=[3.0] * 10)))])
+    assert [axes.get_title() for axes in drawn(short, long).axes] == ["long: train", "long: test"]
+    assert "short: not drawn, its longest run has 2 of at least 10" in capsys.readouterr().out
+    assert [axes.get_title() for axes in drawn(short).axes] == ["short: train", "short: test"]
 
 
 def test_figure_8_trains_yours(command, here, tiny, monkeypatch):

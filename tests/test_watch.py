@@ -144,7 +144,8 @@ def test_it_fits_the_terminal(here, size):
     """In a terminal of that size no line is longer and the view no higher, where it can."""
     lines, columns = size
     make(here / "run", test=[90.0, 3.0, 2.0, 1.0], epochs=500)
-    view = list(watch.frame([watch.Run(here / "run")], columns, lines, True, False, time.time()))
+    run = watch.Run.read(here / "run")
+    view = list(watch.frame([run], columns, lines, True, False, time.time()))
     assert all(len(line) <= columns for line in view)
     assert len(view) <= max(lines, 15)
 
@@ -174,7 +175,7 @@ def test_in_a_real_terminal(here):
     assert process.wait(10) == 0
     text = (seen + rest).decode(errors="replace")  # Ctrl-C may come in the middle of a glyph
     assert text.rstrip().endswith("\x1b[0m")  # and must not leave the terminal in colour
-    assert "\x1b[H\x1b[J" in text and "\x1b[38;5;33m" in text
+    assert "\x1b[H\x1b[J" in text and "\x1b[39m" in text
     assert any(0x2800 < ord(glyph) < 0x2900 for glyph in text)
     assert "Traceback" not in text and "Interrupt" not in text
 
