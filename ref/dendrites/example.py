@@ -1,0 +1,59 @@
+"""One image: a forward phase, a target phase on the same image, gradients."""
+
+from dataclasses import dataclass
+
+from . import learning, steps, whole
+
+
+@dataclass
+class Example:
+    """What an image did: steps.Means of both phases, {l: G_l}, the State after it."""
+
+    forward: steps.Means
+    target: steps.Means
+    G: dict
+    state: steps.State
+
+
+def path(c):
+    """The phase that a model needs: the fast one wherever it is exact."""
+    return steps.phase if c.g_a else whole.phase
+
+
+def run(c, kernel, params, state, x, y, lengths, source, windows=(None, None), fed_back="spikes",
+        phase=None, series=(None, None)):
+    """The Example of x (n_0,) with y (n_L,) one-hot.
+
+    lengths  (T1, T2), steps of the two phases;  windows, series  one for each, as in steps.phase
+    phase    steps.phase or whole.phase; by default the faster that is exact
+    """
+    phase = phase or path(c)
+    forward, state = phase(c, kernel, params, state, x, lengths[0], source, None, 0, windows[0],
+                           fed_back, series[0])
+    target, state = phase(c, kernel, params, state, x, lengths[1], source, y, lengths[0],
+                          windows[1], fed_back, series[1])
+    return Example(forward, target, learning.gradients(c, forward, target), state)
+
+
+def present(c, kernel, params, x, ms, source, block=50, phase=None):
+    """Somatic potentials and rates of the output for an image alone, from rest, with no target.
+
+    Returns (V̄_L, φ̄_L) (n_L,), averaged from Δt_s on to the end, ms.
+    Raises ValueError where ms is not above Δt_s.
+    """
+    if ms <= c.settling:
+        raise ValueError(f"{ms} ms are not longer than the settling time of {c.settling}")
+    phase = phase or path(c)
+    W = params["W"]
+    L = len(W)
+    sizes = [W[1].shape[1], *(len(W[l]) for l in range(1, L + 1))]
+    state = steps.at_rest(kernel, sizes, x.dtype)
+    V = phi = 0.0
+    for t in range(0, ms, block):  # each as long as memory caches like
+        series = {}
+        _, state = phase(c, kernel, params, state, x, min(block, ms - t), source, None, t,
+                         series=series)
+        first = max(0, c.settling - t)
+        V = V + series["V"][L][first:].sum(axis=0)
+        phi = phi + series["phi"][L][first:].sum(axis=0)
+    return V / (ms - c.settling), phi / (ms - c.settling)

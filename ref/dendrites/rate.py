@@ -1,0 +1,30 @@
+"""The model without spikes: what it does on average, at rest in each phase, were noise small.
+
+    s_0 = m φ_max x          V_l = k_b V_b + k_a V_a          s_l = m φ_max σ(V_l)
+
+with m the kernel's mass. Averages of the spiking model come near it, but E[σ(V)] is not σ(E[V]).
+With g_a > 0 the layers depend on each other in a circle, and the steps of Euler's method are
+repeated till they settle.
+"""
+
+from . import steps
+from .compartments import output_at_rest, sigma
+
+SETTLED = 400  # steps of Euler's method, by which its slowest factor, 0.3 or so, is below rounding
+
+
+def phase(c, m, params, x, y=None):
+    """steps.Means of a phase that has settled. x (n_0,) or (N, n_0); y like the output, or None."""
+    W, b, Y = params["W"], params["b"], params["B"]
+    L = len(W)
+    mean = steps.Means({0: m * c.phi_max * x}, {}, {}, {})
+    V_a = {l: 0.0 for l in range(1, L)}
+    for _ in range(SETTLED if c.g_a else 1):
+        for l in range(1, L + 1):
+            V_b = mean.s[l - 1] @ W[l].T + b[l]
+            mean.V[l] = (c.k_b * V_b + c.k_a * V_a[l] if l < L else output_at_rest(c, V_b, y))
+            mean.phi[l] = c.phi_max * sigma(mean.V[l])
+            mean.s[l] = m * mean.phi[l]
+        V_a = {l: mean.s[L] @ Y[l].T for l in range(1, L)}
+    mean.V_a = V_a
+    return mean
