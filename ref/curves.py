@@ -4,6 +4,7 @@ A quantity is a row of panels: of an error one panel for each part of the data, 
 has (angles, ratios of norms, inverse losses) one for each layer. All runs are in each of them.
 """
 
+import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,8 +56,15 @@ class Curves:
     @classmethod
     def read(cls, path):
         """Those of a run's folder. Raises FolderError where there is none."""
-        config = folder.read_config(path)
-        if config["arguments"]["rule"] not in rules.NAMES:
+        try:  # less than folder.read_config asks: a run of an earlier day has curves too
+            config = json.loads((Path(path) / "config.json").read_text())
+            for keys in (("arguments", "arch"), ("arguments", "seed"), ("arguments", "epochs"),
+                         ("data", "name"), ("hyperparameters", "lr")):
+                config[keys[0]][keys[1]]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise folder.FolderError(
+                f"{path}: not a run's folder (it has no whole config.json)") from None
+        if config["arguments"].get("rule") not in rules.NAMES:
             raise folder.FolderError(f"{path}: config.json has an unknown rule")
         return cls(Path(path), config, folder.read_metrics(path))
 
@@ -190,7 +198,7 @@ def differences(runs):
     one method on one network, since every rule has rates of its own. Not the seed.
     """
     common = [{"arch": run.arch, "data": run.config["data"]["name"],
-               "dtype": run.arguments["dtype"],
+               "dtype": run.arguments.get("dtype", "float32"),
                "validation": run.arguments.get("validation"),
                **(run.config.get("augmentation") or {})} for run in runs]
     found = [{key: value for key, value in mine.items() if not _same(common, key)}

@@ -94,7 +94,7 @@ def grid(plt, rows):
     """(figure, [[axes of each panel of a row]]): rows of panels, wrapped to the picture's width."""
     wide = [COLUMNS.get(len(row), 3) for row in rows]
     lines = [-(-len(row) // n) for row, n in zip(rows, wide, strict=True)]
-    figure = plt.figure(figsize=(WIDTH, HEIGHT * sum(lines) + 0.4))
+    figure = plt.figure(figsize=(WIDTH, HEIGHT * sum(lines)))
     cells = figure.add_gridspec(sum(lines), 6)  # 1, 2 or 3 panels side by side
     places = []
     for i, (row, n) in enumerate(zip(rows, wide, strict=True)):
@@ -106,12 +106,14 @@ def grid(plt, rows):
 
 
 def legend(figure, looks):
-    """What the lines are, {label: look}, below all panels."""
+    """What the lines are, {label: look}, below all panels; the figure grows by as much."""
     from matplotlib.lines import Line2D
     handles = [Line2D([], [], label=label, **look) for label, look in looks.items()]
-    longest = max(map(len, looks), default=1)
-    figure.legend(handles=handles, loc="outside lower center", fontsize=9,
-                  ncols=max(1, min(len(looks), 120 // (longest + 8))), handlelength=2.6)
+    columns = max(1, min(len(looks), 120 // (max(map(len, looks), default=1) + 8)))
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.2 * -(-len(looks) // columns))
+    figure.legend(handles=handles, loc="outside lower center", fontsize=9, ncols=columns,
+                  handlelength=2.6)
 
 
 def draw(axes, panel, looks, top=None):

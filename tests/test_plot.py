@@ -119,6 +119,14 @@ def test_inverse_losses_far_apart_are_on_a_logarithmic_axis(here):
     assert [axes.get_yscale() for axes in figure.axes] == ["log", "log"]
 
 
+def test_a_long_legend_takes_nothing_from_the_panels(here):
+    for k in range(40):
+        make(here / str(k), "fa", lr=0.1 + k)
+    figure = plots.figure([curves.read(str(k)) for k in range(40)])
+    figure.canvas.draw()
+    assert all(axes.get_window_extent().height > 100 for axes in figure.axes)
+
+
 def test_from_python(here, digits):
     """Runs in memory and in folders; a figure, and a file where one is asked for."""
     fit = ref.fit("fa", "dense 8, softmax 10", data=digits, epochs=2, angles=True, out="run")

@@ -23,11 +23,12 @@ EPOCH = ("", " --epochs 1")  # "": to add at the end
 BRIEF = ("", " --turns 1 --steps 1 --warm-up 0 --seconds 0.01 --batch-size 2 --busy")
 HERE = ("cupy", "numpy") if importlib.util.find_spec("cupy") is None else ("", "")
 NO_TORCH = (" --against torch", "") if importlib.util.find_spec("torch") is None else ("", "")
+NO_PLOTS = importlib.util.find_spec("matplotlib") is None
 SMALL = "\"local 3x3x2/4, softmax 10\""
 
 DOCUMENTS = ("README.md", "NOTES.md", "data_prep/README.md", "runs/README.md",
              "runs/results/discussion.md", "runs/speed.md", "ref/reference/FORMAT.md",
-             "ref/gpu.md", "tests/soak.md")
+             "ref/plots.md", "ref/gpu.md", "tests/soak.md")
 # blocks that begin so: rooms, verify's answer, what the main job prints
 NO_COMMANDS = ("ref/common/", "first to differ:", "epoch  19")
 
@@ -64,6 +65,14 @@ COMMANDS = {
     "python -m ref.watch runs/out/mnist-fc_*": [("", " --once")],
     "python -m runs.bench --arch mnist-fc,cifar-lc": [("mnist-fc,cifar-lc", "mnist-fc"), NO_TORCH,
                                                       BRIEF],
+    "python -m ref.train --rule fa --data mnist --epochs 3": [("--epochs 3", "--epochs 1")],
+    "python -m ref.train --rule sdtp --data mnist --epochs 3": [("--epochs 3", "--epochs 1")],
+    "python -m ref.plot runs/out/a runs/out/b": [],
+    "python -m ref.plot runs/out/a runs/out/b --what angles,norms": [
+        (" --png angles.png", "") if NO_PLOTS else ("", "")],
+    "python -m ref.plot runs/out/b --what inverse-loss": [
+        (" --svg inverses.svg", "") if NO_PLOTS else ("", "")],
+    "python -m ref.plot runs/results/mnist-fc_fa*": [],
     "python -m ref.reference write dtp.h5": [],
     "python -m ref.reference write lc.h5": [("mnist-lc", SMALL + " --in-shape 28x28x1")],
     "python -m ref.reference verify lc.h5": [],
