@@ -14,6 +14,7 @@ from .common.command import UsageError
 from .run import DEFAULT_EPOCHS
 
 PARTS = {"train": 0.05, "validation": 0.25, "test": 0.25}  # and how early errors are no matter
+FEW = 4  # differences that a legend names
 # acronyms in capitals: "ao-sdtp" is AO-SDTP, "hybrid" hybrid
 NAMES = {rule: rule.upper() if max(map(len, rule.split("-"))) < 5 else rule for rule in rules.NAMES}
 
@@ -227,9 +228,7 @@ def legend(runs):
     """(label of each run, number of its look among those of its method): runs that differ in their
     seed alone share both."""
     names = [method(run.rule, run.schedule, run.conv) for run in runs]
-    texts = [", ".join([name, *(f"{key} {value:g}" if isinstance(value, float) else
-                                f"{key} {value}" for key, value in apart.items()
-                                if not (key == "arch" and run.conv))])
+    texts = [", ".join([name, *_said(run, apart)])
              for name, apart, run in zip(names, differences(runs), runs, strict=True)]
     seeds = [run.arguments["seed"] for run in runs]
     looks = [list(dict.fromkeys(t for t, n in zip(texts, names, strict=True) if n == name)).index(
@@ -244,3 +243,12 @@ def legend(runs):
         for k in group:
             texts[k] += said
     return texts, looks
+
+
+def _said(run, apart):
+    """Differences as words: a few, and where there are more the run's name."""
+    words = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
+             for key, value in apart.items() if not (key == "arch" and run.conv)]
+    if len(words) <= FEW:
+        return words
+    return [*words[:FEW], f"and {len(words) - FEW} more{f' ({run.path.name})' if run.path else ''}"]

@@ -119,6 +119,13 @@ def test_inverse_losses_far_apart_are_on_a_logarithmic_axis(here):
     assert [axes.get_yscale() for axes in figure.axes] == ["log", "log"]
 
 
+def test_many_differences_are_counted(here):
+    make(here / "a", "dtp-parallel")
+    make(here / "b", "dtp-parallel", lr=1, beta1=0.5, beta2=0.5, epsilon=0.5, alpha=1, sigma=1)
+    assert labels(plots.figure([curves.read(name) for name in "ab"]))[1] == (
+        "DTP, parallel, lr 1, beta1 0.5, beta2 0.5, epsilon 0.5, and 2 more (b)")
+
+
 def test_a_long_legend_takes_nothing_from_the_panels(here):
     for k in range(40):
         make(here / str(k), "fa", lr=0.1 + k)
