@@ -47,10 +47,23 @@ def pictures(out, names, text):
                 break
 
 
-def discussion(out):
-    """Where the recorded runs are discussed: a link where the page has it near."""
-    path = RECORDED / "discussion.md"
-    return f"[discussion.md]({link(out, path)})" if path.exists() else f"`{path}`"
+def introduction(out):
+    """What the page is: where its meaning stands, how to read it, what made it."""
+    discussion = RECORDED / "discussion.md"
+    if discussion.exists():
+        yield f"**What they say:** [discussion.md]({link(out, discussion)})."
+        yield ""
+    made = f"python -m runs.report{' --out runs/results' if is_record(out) else ''}"
+    yield "- *Recorded* runs came with the repository, in `runs/results`. All others are *yours*."
+    yield ("- Errors are in %. A cell holds the lowest train error and the lowest test error over "
+           f"a run's epochs, as the paper's \"best errors\" over {paper.EPOCHS} epochs do. "
+           "Both are picked on the data they are reported for.")
+    yield "- With several seeds a cell holds their mean, and the lowest and highest."
+    yield ("- Cells are runs with this project's default hyperparameters, whose source is named: "
+           "`Table 5` is the paper's own, `found` is ours. Other settings are under \"All runs\", "
+           "with what differs.")
+    yield f"- Made by `{made}`; do not edit."
+    yield ""
 
 
 def searches(out):
@@ -154,16 +167,7 @@ def page(out):
     cells = {whose: records.cells(runs)[0] for whose, runs in found.items()}
     lines, everything = table_1(cells)
     text = [
-        "# Results beside the paper's", "",
-        f"Made by `python -m runs.report{' --out runs/results' if is_record(out) else ''}`; do not "
-        "edit. *Recorded* runs are in `runs/results` and came with the repository; all others are "
-        "*yours*. Errors in %. A cell holds the lowest train error and the lowest test error over "
-        f"a run's epochs, as the paper's \"best errors\" over {paper.EPOCHS} epochs do (both are "
-        "picked on the data they are reported for); with several seeds their mean, and the lowest "
-        "and highest. Cells are runs with this project's default hyperparameters, whose source is "
-        "named: `Table 5` is the paper's own, `found` is ours. Other settings are under "
-        f"\"All runs\", with what differs. What all this says: {discussion(out)}.", "",
-        "## Table 1", "", *lines,
+        "# Results beside the paper's", "", *introduction(out), "## Table 1", "", *lines,
         "## Figures 2 and 8: error curves", "",
         "Train dashed, test solid; the lowest seed of each method.", "",
         *(list(pictures(out, ["figure8", "figure2"], "error by epoch")) or ["Missing.", ""]),

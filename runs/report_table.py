@@ -1,4 +1,4 @@
-"""Table 1 as lines of runs.report's page: cell by cell, how near the paper, in which order."""
+"""Table 1 as lines of runs.report's page: how near the paper, cell by cell, in which order."""
 
 from . import paper, ranks, table1
 
@@ -92,10 +92,14 @@ def table_1(groups):
         if not filled:
             lines += [f"Missing: no run of the {len(paper.TABLE_1[column])} rows is recorded.", ""]
             continue
+        names = {whose: [f"*{whose.capitalize()}*:", ""] if len(filled) > 1 else []
+                 for whose in filled}
+        for whose, rows in filled.items():
+            lines += [*names[whose], *verdict(rows)]
         lines += markdown(["method", "whose", "paper, train / test", "ours, train / test",
                            "test, ours − paper", f"epochs (paper {paper.EPOCHS})", "seeds",
                            "hyperparameters"], table_lines(shown))
         for whose, rows in filled.items():
-            lines += [f"*{whose.capitalize()}*:", ""] if len(filled) > 1 else []
-            lines += [*verdict(rows), *order(rows)]
+            if found := list(order(rows)):
+                lines += [*names[whose], *found]
     return lines, everything

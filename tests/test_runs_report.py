@@ -75,6 +75,7 @@ def test_verdict_and_order(page):
     # BP is 0.35 off, which is near; FA 0.36
     assert "3 of 9 rows have a test error of at most the paper's + 0.35" in text
     assert "Further off: FA (+0.36)." in text
+    assert text.index("3 of 9 rows") < text.index("| method |")
     assert "Nothing to compare: DTP, alternating; SDTP, parallel;" in text
     published = [paper.TABLE_1["mnist-fc"][row][1] for row in errors]
     rho = ranks.spearman(list(errors.values()), published)
@@ -83,6 +84,12 @@ def test_verdict_and_order(page):
     assert "the paper: BP (1.48) < FA (1.85) < DFA (2.75) < DTP, parallel (2.86)" in text
     assert "BP is better than DFA in the paper (1.48, 2.75), worse here (1.83, 1.00)" in text
     assert "FA is better than DFA in the paper (1.85, 2.75), worse here (2.21, 1.00)" in text
+
+
+def test_the_page_begins_with_where_its_meaning_stands(page):
+    assert "discussion.md" not in page()
+    (OUT / "discussion.md").write_text("what it says")
+    assert page().splitlines()[2] == "**What they say:** [discussion.md](discussion.md)."
 
 
 def test_other_runs_are_listed_with_what_differs(page):
