@@ -58,6 +58,30 @@ def test_a_broken_link_is_found():
     assert list(broken("README.md", text)) == ["nosuch.md", "#nosuch", "NOTES.md#nosuch"]
 
 
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_files_that_a_document_names_are_there(name):
+    """`ref/network.py`, from the top of the repository."""
+    named = set(re.findall(r"`((?:ref|runs|data_prep|tests)/[\w/]+\.\w+)`",
+                           (ROOT / name).read_text()))
+    assert named <= {*TRACKED}
+
+
+def test_documents_and_readings_that_the_code_names_are_there():
+    readings = {int(n) for n in re.findall(r"^(\d+)\. \*\*", (ROOT / "NOTES.md").read_text(), re.M)}
+    assert readings == set(range(1, len(readings) + 1))
+    checked = 0
+    for path in (ROOT / name for name in TRACKED if name.endswith(".py")):
+        if path.parent.name == "tests" and path.name.startswith("test_"):
+            continue  # these name files of other folders
+        text = path.read_text()
+        for name in re.findall(r"[\w/]+\.md\b", text):
+            checked += 1
+            places = (ROOT / name, path.parent / name, ROOT / "runs" / "results" / name)
+            assert any(place.exists() for place in places), f"{path.name}: {name}"
+        assert {int(n) for n in re.findall(r"NOTES\.md, reading (\d+)", text)} <= readings, path
+    assert checked > 10
+
+
 # ---- prose ---------------------------------------------------------------------------------------
 
 LONGEST = 40  # words
