@@ -5,6 +5,7 @@ the inverses' Adam; alpha (step of DTP's first target); sigma (noise that trains
 """
 
 from . import rules
+from .rules.rule import prefix
 
 
 def _adam(lr, beta1, beta2, epsilon):
@@ -216,7 +217,8 @@ GENERIC = {
 # gradient's size. Found on digits and MNIST; 0.3 is too much for bp.
 SGD = {"lr": 0.1, "inverse_lr": 1e-3}
 SGD_RECONSTRUCTION = {"lr": 3e-3, "inverse_lr": 1e-3}  # its loss is a sum over all pixels
-SGD_SOURCE = "generic for sgd"
+# Batch Manhattan moves every parameter by its rate at every step, as Adam nearly does.
+MANHATTAN = 1e-4
 
 # Whose column a network takes that has none of its own; a rule says it itself (rules/rule.py).
 SAME_AS_ARCH = {
@@ -247,7 +249,10 @@ def lookup(arch, rule, schedule, which="default"):
     return {**GENERIC, **declared.defaults}, "generic"
 
 
-def sgd_rates(arch, rule):
-    """{"lr": ..., "inverse_lr": ...} for --optimizer sgd on a network."""
+def rates(optimizer, arch, rule):
+    """{"lr": ..., "inverse_lr": ...} for --optimizer sgd or batch-manhattan on a network."""
+    declared = rules.get(rule)
+    if optimizer == "batch-manhattan":
+        return {f"{prefix(group)}lr": MANHATTAN for group in declared.trains}
     reconstructs = "autoencoder" in arch or "reconstruction" in arch
-    return {**(SGD_RECONSTRUCTION if reconstructs else SGD), **rules.get(rule).sgd_defaults}
+    return {**(SGD_RECONSTRUCTION if reconstructs else SGD), **declared.sgd_defaults}

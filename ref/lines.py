@@ -29,9 +29,12 @@ def opening(out, config, data):
             source = "given"
         elif key in rules.get(arguments["rule"]).defaults:
             source = "the rule's default"
-        elif optimizer == "sgd":
+        elif optimizer != "adam":
             source = source.rsplit(", rates ")[-1]
         parts.append(f"{key.replace('_', ' ')} {setting[key]:g} ({source})")
+        for other in ("momentum", "weight_decay"):
+            if value := setting.get(key.removesuffix("lr") + other):
+                parts.append(f"{(key.removesuffix('lr') + other).replace('_', ' ')} {value:g}")
     parts.append(f"batch size {setting['batch_size']}")
     if setting.get("schedule"):
         parts.append(f"schedule {setting['schedule']}")

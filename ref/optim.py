@@ -42,7 +42,8 @@ def new_state(params):
     }
 
 
-def _check(params, grads):
+def check(params, grads):
+    """Raise ValueError where the names or shapes of params and grads differ."""
     if params.keys() != grads.keys():
         missing = sorted(params.keys() ^ grads.keys())
         raise ValueError(f"parameters and gradients differ in {', '.join(missing)}")
@@ -56,7 +57,7 @@ def adam(params, grads, state, *, lr, beta1, beta2, epsilon, epsilon_form="hat")
 
     Raises ValueError where the names or shapes of params and grads differ.
     """
-    _check(params, grads)
+    check(params, grads)
     state["t"] += 1
     root = sqrt(1 - beta2 ** state["t"])
     lr_t = lr * root / (1 - beta1 ** state["t"])
@@ -80,7 +81,7 @@ def adam(params, grads, state, *, lr, beta1, beta2, epsilon, epsilon_form="hat")
     def fused(theta, g, m, v):
         ADAM(g, beta1, 1 - beta1, beta2, 1 - beta2, lr_t, epsilon_t, theta, m, v)
 
-    elementwise(update, fused, *_flat(params, grads, state["m"], state["v"]))
+    elementwise(update, fused, *flat_views(params, grads, state["m"], state["v"]))
 
 
 def sgd(params, grads, state, *, lr):
@@ -88,7 +89,7 @@ def sgd(params, grads, state, *, lr):
 
     Raises ValueError where the names or shapes of params and grads differ.
     """
-    _check(params, grads)
+    check(params, grads)
     state["t"] += 1
 
     def update(theta, g):
@@ -97,10 +98,10 @@ def sgd(params, grads, state, *, lr):
     def fused(theta, g):
         SGD(g, lr, theta)
 
-    elementwise(update, fused, *_flat(params, grads))
+    elementwise(update, fused, *flat_views(params, grads))
 
 
-def _flat(params, *others):
+def flat_views(params, *others):
     """Tuples of matching flat views: one for each parameter array."""
     for name, p in params.items():
         if not p.flags.c_contiguous:

@@ -36,7 +36,8 @@ def add_setting_arguments(p):
     """Every hyperparameter and convention but the batch size; None where the default holds."""
     optimiser = p.add_argument_group("optimiser (defaults: ref/hyperparameters.py)")
     others = p.add_argument_group("options of some rules")
-    ends = ("lr", "beta1", "beta2", "epsilon", "optimizer", "epsilon_form")
+    ends = ("lr", "beta1", "beta2", "epsilon", "momentum", "weight_decay", "optimizer",
+            "epsilon_form")
     for name, option in settings.every().items():
         if option is settings.BATCH_SIZE:
             continue

@@ -11,7 +11,9 @@ from .common.command import UsageError
 from .rules.rule import Option, prefix
 
 OPTIMIZER = (
-    Option("optimizer", "adam, or sgd: plain gradient descent", "adam", ("adam", "sgd")),
+    Option("optimizer", "adam; sgd: gradient descent, with momentum where that is given; or "
+           "batch-manhattan: the same along the gradient's signs", "adam",
+           ("adam", "sgd", "batch-manhattan")),
     Option("epsilon_form", "where epsilon goes (ref/optim.py; hat is TensorFlow's)", "hat",
            ("hat", "kingma")),
 )
@@ -19,6 +21,7 @@ HYPERPARAMETERS = Option("hyperparameters", "default values: ours where Table 5'
                          "Table 5's alone", "default", ("default", "paper"))
 CONVENTION = Option("convention", "preset of first_target, inverse_loss, output, reduction and "
                     "order (ref/conventions.py)", "bartunov2018", tuple(conventions.PRESETS))
+TIMES = ", times 1 - momentum"  # a default rate
 BATCH_SIZE = Option("batch_size", "examples in a batch", low=1, whole=True)
 
 
@@ -30,6 +33,9 @@ def of_group(group, symbols="its parameters"):
         Option(f"{p}beta1", "decay of Adam's first moment", high=1, below=True),
         Option(f"{p}beta2", "decay of Adam's second moment", high=1, below=True),
         Option(f"{p}epsilon", "Adam's epsilon", above=True),
+        Option(f"{p}momentum", "momentum of sgd and batch-manhattan", 0.0, high=1, below=True),
+        Option(f"{p}weight_decay", f"what times {symbols} is added to their gradients (biases too)",
+               0.0),
     )
 
 
@@ -86,8 +92,9 @@ def resolve(rule, arch, hyperparameters=None, batch_size=None, optimizer=None,
                      if option.name == "schedule"), None)
     table, source = _table(name, arch, schedule, which, chosen["optimizer"], own, given)
 
-    setting = {option.name: table[option.name] for group, _ in _groups(declared)
-               for option in of_group(group)}
+    options = [option for group, _ in _groups(declared) for option in of_group(group)]
+    setting = {option.name: table[option.name] if option.default is None else option.default
+               for option in options}
     setting |= chosen
     setting["batch_size"] = (table.get("batch_size", 100) if batch_size is None
                              else _value(BATCH_SIZE, batch_size))
@@ -120,8 +127,13 @@ def check_used(setting, given):
         if key == "order" and setting.get("schedule") == "alternating":
             raise UsageError(
                 "--order: it is an order within a step, and alternating has no such step")
-        if setting["optimizer"] == "sgd" and key.endswith(("beta1", "beta2", "epsilon")):
-            raise UsageError(f"{_flag(key)}: --optimizer sgd has only a learning rate")
+        optimizer = setting["optimizer"]
+        if optimizer != "adam" and key.endswith(("beta1", "beta2", "epsilon")):
+            raise UsageError(f"{_flag(key)}: of Adam, --optimizer {optimizer} has only a learning "
+                             "rate, momentum and weight decay")
+        if optimizer == "adam" and key.endswith("momentum") and value:
+            raise UsageError(f"{_flag(key)}: --optimizer adam has beta1 in its place; momentum "
+                             "goes with sgd or batch-manhattan")
 
 
 def _table(name, arch, schedule, which, optimizer, own, given):
@@ -132,15 +144,20 @@ def _table(name, arch, schedule, which, optimizer, own, given):
         raise UsageError(
             f"--hyperparameters paper: Table 5 has nothing for {name} "
             f"{'' if schedule is None else schedule + ' '}on {arch}") from None
-    if optimizer != "sgd":
+    if optimizer == "adam":
         return table, source
-    rates = hyperparameters.sgd_rates(arch, name)  # the tables' rates are Adam's
-    missing = [key for key in rates if key in own and key not in given]
-    if missing and which == "paper":
+    rates = hyperparameters.rates(optimizer, arch, name)  # the tables' rates are Adam's
+    rates = {key: rate for key, rate in rates.items() if key in own and key not in given}
+    if rates and which == "paper":
         raise UsageError("--hyperparameters paper: Table 5's rates are Adam's; give --optimizer "
-                         f"sgd its own: {' '.join(_flag(key) for key in missing)}")
-    if missing:
-        source = f"{source}, rates {hyperparameters.SGD_SOURCE}"
+                         f"{optimizer} its own: {' '.join(map(_flag, rates))}")
+    if rates:
+        source = f"{source}, rates generic for {optimizer}"
+    for key in rates:  # v becomes 1/(1 - m) gradients where they stay the same
+        momentum = given.get(key.removesuffix("lr") + "momentum", 0.0)
+        if momentum:
+            rates[key] *= 1 - momentum
+            source = f"{source.removesuffix(TIMES)}{TIMES}"
     return table | rates, source
 
 

@@ -1,7 +1,7 @@
 """One training step, one epoch, evaluation: shared by ref.train, ref.reference and runs/.
 
 No files and no command line here; what a rule computes is in rules/, what an optimiser does with
-it in optim.py.
+it in update.py.
 """
 
 import numpy as np
@@ -14,6 +14,7 @@ from .network import flat, forward, glorot
 from .parallel import later
 from .rules.rule import prefix
 from .seeds import address, normal, stream
+from .update import has_velocity, update
 
 CHECK_EVERY = 50  # steps between looks at the running sums, each of which waits for the device
 EVALUATION_BATCH = 250
@@ -30,7 +31,7 @@ class Trainer:
     rule      a rules.rule.Rule
     params    {"W": {l: array}, ...}; changed in place by every step
     setting   the resolved hyperparameters: the rule's options, and for each group that it trains,
-              with the group's prefix, lr, beta1, beta2, epsilon; optimizer and epsilon_form for all
+              with the group's prefix, what its optimiser takes (update.py)
     seed      of the noise: ε at step t is a function of the seed and t alone
     device_noise  whether ε is drawn on the device: faster there, and other numbers
     t         steps taken so far
@@ -102,13 +103,12 @@ class Trainer:
         """One step of the optimiser of a group, with the gradients that the rule computed."""
         symbols = self.rule.trains[group]
         grads = flat({symbol: out["d" + symbol] for symbol in symbols})
-        before = prefix(group)
-        if self.setting["optimizer"] == "sgd":
-            optim.sgd(self.trained[group], grads, self.state[group], lr=self.setting[before + "lr"])
-            return
-        s = {key: self.setting[before + key] for key in ("lr", "beta1", "beta2", "epsilon")}
-        form = self.setting["epsilon_form"]
-        optim.adam(self.trained[group], grads, self.state[group], **s, epsilon_form=form)
+        update(self.setting, prefix(group), self.trained[group], grads, self.state[group])
+
+    def velocities(self):
+        """{name: v} of every parameter whose optimiser has momentum."""
+        return {name: v for group, state in self.state.items()
+                if has_velocity(self.setting, prefix(group)) for name, v in state["v"].items()}
 
 
 def passes(rule, schedule, epoch):

@@ -14,13 +14,13 @@ from write_reference import FOLDER
 import ref.evaluate
 import ref.train
 import runs.bench.__main__
-from ref import optim, rules, training
+from ref import momentum, optim, rules, training
 from ref.backend import to_device, to_host
 from ref.common.command import STOPPING
 from ref.reference import cli, read
 from ref.reference.replay import replay
 
-KERNELS = (optim.ADAM, optim.SGD)
+KERNELS = (optim.ADAM, optim.SGD, momentum.MOMENTUM)
 REFERENCES = sorted(path.stem for path in FOLDER.glob("*.h5"))
 
 
@@ -99,6 +99,9 @@ TRAINING = {  # name: arguments of ref.train
     "kolen-pollack": ["kolen-pollack", "--arch", "conv", "--angles"],
     "weight-mirror": ["weight-mirror", "--arch", "conv", "--schedule", "alternating"],
     "autoencoder": ["dtp", "--arch", "autoencoder"],
+    "momentum": ["dtp", "--optimizer", "sgd", "--momentum", 0.9, "--inverse-weight-decay", 0.01],
+    "batch-manhattan": ["bp", "--optimizer", "batch-manhattan", "--momentum", 0.9],
+    "adam-decay": ["fa", "--weight-decay", 0.01],
 }
 assert {given[0] for given in TRAINING.values()} == set(rules.NAMES)
 

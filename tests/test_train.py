@@ -78,7 +78,8 @@ def test_config(train, base, monkeypatch):
         **generic, "lr": 0.25, "batch_size": 50, "optimizer": "adam", "epsilon_form": "hat",
         "schedule": "parallel", "convention": "bartunov2018", "first_target": "hidden",
         "output": "probabilities", "inverse_loss": "noise-preserving", "reduction": "sum",
-        "order": "targets-first", "inverse": "same",
+        "order": "targets-first", "inverse": "same", "momentum": 0, "weight_decay": 0,
+        "inverse_momentum": 0, "inverse_weight_decay": 0,
     }
 
 

@@ -19,6 +19,8 @@ NUMBERS = {
     "--lr": [*ZERO, *NAN], "--inverse-lr": [*ZERO, *NAN],
     "--epsilon": [*ZERO, *NAN], "--inverse-epsilon": [*ZERO, *NAN],
     "--beta1": ["1", "-1", *NAN], "--beta2": ["1", "-1", *NAN],
+    "--momentum": ["-0.1", "1", *NAN], "--weight-decay": ["-1", *NAN],
+    "--inverse-momentum": ["-0.1", "1", *NAN], "--inverse-weight-decay": ["-1", *NAN],
     "--inverse-beta1": ["1", *NAN], "--inverse-beta2": ["1", *NAN],
     "--alpha": ["-1", *NAN], "--sigma": ["-1", *NAN], "--mu": ["-1", "1.5", *NAN],
     "--aux": ["-1", "2.5", *NAN], "--crop-padding": ["-1", "0.5", *NAN],
@@ -172,7 +174,8 @@ OPTIONS = {  # option: (a value that is valid where the rule has it, the rules t
     "--schedule": ("parallel", [*WITH_INVERSES, "weight-mirror"]),
     **{option: (value, ["weight-mirror"]) for option, value in {
         "--mirror-lr": "1e-3", "--mirror-beta1": "0.5", "--mirror-beta2": "0.5",
-        "--mirror-epsilon": "1e-3"}.items()},
+        "--mirror-epsilon": "1e-3", "--mirror-momentum": "0", "--mirror-weight-decay": "0.1",
+        }.items()},
     **{option: (value, WITH_INVERSES) for option, value in {
         "--inverse": "same",
         "--inverse-loss": "de-noising", "--reduction": "sum", "--order": "targets-first",

@@ -11,6 +11,7 @@ nearly zero by its own size. So every array gets an allowance for each of its en
     a parameter after a step    its allowance before the step
                                 + rtol · its change + 2 ulp of what is stored
                                 + what the update does to a gradient that is off by its allowance
+    a velocity after a step     rtol · largest entry + 2 ulp + the same of the update
 
 *What float32 does*: the same step from the same numbers in float32; its error, for a file in
 float64 times 2^-29, the ratio of the two precisions, since rounding errors are proportional to it.
@@ -32,6 +33,7 @@ CARRIED = 3: a parameter's allowance is a largest error already.
 import numpy as np
 
 from .. import rules
+from ..rules.rule import prefix
 from . import update
 
 ROUNDING, CARRIED = 32, 3
@@ -56,7 +58,8 @@ class Allowances:
     def allowed(self, q, ours):
         """(the allowance: a number or an array like ours, the unit of relative errors)."""
         if q.name not in self.found:
-            made = self.of_parameter if q.stem[0].startswith("after/") else self.of_result
+            made = (self.of_velocity if q.stem[0].startswith("after/v_") else
+                    self.of_parameter if q.stem[0].startswith("after/") else self.of_result)
             self.found[q.name] = made(q, ours)
         return self.found[q.name]
 
@@ -92,16 +95,42 @@ class Allowances:
         """What the update does to gradients that are off by their allowances; None if unknown."""
         if self.start is None:
             return None
-        symbol, name = q.stem[0].removeprefix("after/"), q.name.rpartition("/")[2]
-        group = rules.get(self.start.rule).group_of(symbol)
-        steps = [t for t in range(1, q.step + 1) if f"step_{t}/d{name}" in self.by_name]
-        if not steps or steps[-1] != q.step:
+        name = q.name.rpartition("/")[2]
+        if f"step_{q.step}/d{name}" not in self.by_name:
             return 0.0  # it is not trained, or not in this step
+        found = self.directions(q, name, ours)
+        return found and update.spread(self.start.setting, self.group(name), *found)
+
+    def of_velocity(self, q, ours):
+        """v of momentum, which is 0 before the first step."""
+        values, name = ours[q.name], q.name.rpartition("/")[2].removeprefix("v_")
+        unit = largest(values) or self.atol_scale
+        limit = self.rtol * max(largest(values), self.atol_scale)
+        limit = limit + 2 * np.finfo(self.dtype).eps * np.abs(values)
+        found = self.start and self.directions(q, name, ours)
+        if found and found[0]:
+            limit = limit + update.of_velocity(self.start.setting, self.group(name), *found)
+        return limit, unit
+
+    def group(self, name):
+        """The group that trains the parameter called `name`."""
+        return rules.get(self.start.rule).group_of(name.rpartition("_")[0] or name)
+
+    def directions(self, q, name, ours):
+        """update.directions of the steps up to that of q; None where an array is not there."""
+        steps = [t for t in range(1, q.step + 1) if f"step_{t}/d{name}" in self.by_name]
+        setting = self.start.setting
         gradients = [f"step_{t}/d{name}" for t in steps]
-        if any(g not in ours for g in gradients):
+        before = [f"step_{t - 1}/after/{name}" if t > 1 else f"init/{name}" for t in steps]
+        decays = update.decay_of(setting, prefix(self.group(name)))
+        if any(g not in ours for g in gradients) or decays and any(b not in ours for b in before):
             return None
-        return update.spread(self.start.setting, group, [ours[g] for g in gradients],
-                             [self.allowed(self.by_name[g], ours)[0] for g in gradients])
+        off = [self.allowed(self.by_name[b], ours)[0] if decays and not b.startswith("init/")
+               else 0.0 for b in before]
+        return update.directions(
+            setting, self.group(name), [ours[g] for g in gradients],
+            [self.allowed(self.by_name[g], ours)[0] for g in gradients],
+            [ours.get(b) for b in before], off)
 
     def learn(self, single, ours, carried, shaken):
         """Take in what float32, the parameters' allowances and rounded σ did: {name: array}."""

@@ -111,7 +111,7 @@ def write(args):
         with np.errstate(all="ignore"):  # told below
             out = trainer.step(x, y, phase)
         content.arrays |= {f"step_{t}/x": to_host(x), f"step_{t}/y": to_host(y)}
-        content.arrays |= outputs(t, out, params)
+        content.arrays |= outputs(t, out, trainer)
         content.arrays |= {f"step_{t}/{name}": to_host(flat(params)[name]).copy()
                            for name in drawn_anew}
         if rule.needs_noise(phase):

@@ -5,6 +5,7 @@
                            drawn anew for every step (rule sign-symmetry)
     step_1/h_0, ...        everything that the rule computes, in the order in which it does
     step_1/after/W_1, ...  parameters after the optimiser's step
+    step_1/after/v_W_1     with momentum: the velocity after it
 
 `inputs` of a quantity are the names of those it is computed from. They make a graph: an array
 that differs while everything it comes from agrees is where an implementation goes wrong.
@@ -14,6 +15,8 @@ from dataclasses import dataclass, replace
 
 from ..network import SYMBOLS, name_of
 from ..rules.equations import of_forward
+from ..rules.rule import prefix
+from ..update import decay_of, has_velocity, momentum_of
 
 _AXES = {  # of weights; V_l and B_l are laid out like W_l
     "dense": "units of h_{l}, units of h_{below}",
@@ -76,7 +79,7 @@ def without(found, biases):
     """Quantities of a network that lacks these biases: none of b_1, db_1, after/b_1 for "b_1"."""
 
     def lacking(name):
-        last = name.rpartition("/")[2]
+        last = name.rpartition("/")[2].removeprefix("v_")
         return last in biases or last[:1] == "d" and last[1:] in biases
 
     if not biases:
@@ -127,6 +130,7 @@ class _Step:
         # each parameter's newest array, by name: the one that an equation reads
         self.newest = {name: f"step_{t - 1}/after/{name}" if t > 1 else f"init/{name}"
                        for name in self.parameters}
+        self.newest |= {f"v_{name}": f"step_{t - 1}/after/v_{name}" for name in self.parameters}
         self.anew = rule.redrawn(setting)
         self.found = []
 
@@ -165,7 +169,7 @@ class _Step:
 
     def form(self, name):
         """(shape without the batch, axes, whether the batch comes first) of a quantity."""
-        net, parameter = self.net, name.removeprefix("after/")
+        net, parameter = self.net, name.removeprefix("after/").removeprefix("v_")
         if parameter not in self.parameters:
             parameter = name[1:]  # dW_1
         if parameter in self.parameters:
@@ -194,14 +198,33 @@ class _Step:
                     equation = f"{_subscript(name)} is fixed"
                 elif self.phase not in ("both", group):
                     equation = f"{_subscript(name)}: not trained in this step"
-                elif self.setting["optimizer"] == "sgd":
-                    equation = f"{name} - lr d{name}"
-                    inputs.append(f"d{name}")
+                    self.velocity(name, group, equation, [])
                 else:
-                    equation = f"{name} after Adam's step with d{name}"
-                    inputs.append(f"d{name}")
+                    equation, inputs = self.updated(name, group)
                 self.add(f"after/{name}", equation, inputs)
                 self.newest[name] = f"step_{self.t}/after/{name}"
+
+    def updated(self, name, group):
+        """(equation, inputs) of a parameter after the step of its group's optimiser."""
+        setting, before = self.setting, prefix(group)
+        decay, inputs = decay_of(setting, before), [name, f"d{name}"]
+        plus = f" + {decay:g} {name}" if decay else ""
+        if setting["optimizer"] == "adam":
+            return f"{name} after Adam's step with d{name}{plus}", inputs
+        manhattan = setting["optimizer"] == "batch-manhattan"
+        d = (f"sign(d{name})" if manhattan else f"d{name}") + plus
+        if not has_velocity(setting, before):
+            return f"{name} - lr {f'({d})' if plus else d}", inputs
+        old = f"{momentum_of(setting, before):g} v_{name} + " if self.t > 1 else ""
+        self.velocity(name, group, f"v_{name} = {old}{d}", inputs if plus else inputs[1:])
+        return f"{name} - lr v_{name}", [name, f"v_{name}"]
+
+    def velocity(self, name, group, equation, inputs):
+        """The velocity of a parameter after the step, where there is one."""
+        if has_velocity(self.setting, prefix(group)):
+            v = f"v_{name}"
+            self.add(f"after/{v}", equation, [v, *inputs] if self.t > 1 else inputs)
+            self.newest[v] = f"step_{self.t}/after/{v}"
 
 
 def _subscript(name):

@@ -53,7 +53,7 @@ def replay(content, dtype=np.float64, setting=(), noise=1, xp=np, allowances=Non
             eps = to_device(eps, xp)
             for part in rule.parts(setting, phase):
                 samples = inquiry.samples(x, y, part, eps, drawn) if inquiry else None
-                ours |= outputs(t, trainer.step(x, y, part, eps, drawn), params)
+                ours |= outputs(t, trainer.step(x, y, part, eps, drawn), trainer)
                 if inquiry:
                     inquiry.learn(t, part, ours, samples)
     return ours
@@ -142,10 +142,12 @@ def holding_at_zero(rule, biases):
     return replace(rule, step=step)
 
 
-def outputs(t, out, params):
-    """{name: a copy of the array} of what a step computed and of the parameters after it."""
+def outputs(t, out, trainer):
+    """{name: a copy of the array} of what a step computed, and of the parameters and velocities
+    after it."""
     found = named(t, out) | {f"step_{t}/after/{name}": array
-                             for name, array in flat(params).items()}
+                             for name, array in flat(trainer.params).items()}
+    found |= {f"step_{t}/after/v_{name}": array for name, array in trainer.velocities().items()}
     return {name: np.array(to_host(array)) for name, array in found.items()}
 
 

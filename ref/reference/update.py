@@ -1,6 +1,7 @@
-"""What an optimiser's step does to gradients that are a little off (ref/optim.py has the steps).
+"""What an optimiser's step does to gradients that are a little off (ref/update.py has the steps).
 
-Plain gradient descent multiplies an error of the gradient by its rate. Adam's change is
+Gradient descent multiplies an error of the gradient by its rate, momentum adds up those of all
+steps. Adam's change is
 
     u = lr_t m / (√v + ε_t),   m = Σ_k (1 - β1) β1^(t-k) g_k,   v = Σ_k (1 - β2) β2^(t-k) g_k²
 
@@ -15,18 +16,47 @@ from math import sqrt
 import numpy as np
 
 from ..rules.rule import prefix
+from ..update import decay_of, momentum_of
+
+
+def directions(setting, group, gradients, allowances, thetas, off):
+    """(what the optimiser takes in the place of g_k, its allowances), of every step k.
+
+        d = g + λ θ,  or sign(g) + λ θ for Batch Manhattan, where g within its allowance of 0 may
+        have any sign
+
+    thetas  [θ before each step], looked at where λ is not 0;  off  their allowances
+    """
+    decay = decay_of(setting, prefix(group))
+    if setting["optimizer"] == "batch-manhattan":
+        allowances = [np.where(np.abs(g) <= a, 1.0 + (g != 0), 0.0)
+                      for g, a in zip(gradients, allowances, strict=True)]
+        gradients = [np.sign(g) for g in gradients]
+    if decay:
+        gradients = [g + decay * theta for g, theta in zip(gradients, thetas, strict=True)]
+        allowances = [a + decay * o for a, o in zip(allowances, off, strict=True)]
+    return gradients, allowances
 
 
 def spread(setting, group, gradients, allowances):
     """How far the change of a parameter may be off: an array like a gradient.
 
-    gradients   [g_1, ..., g_t] of the steps that trained it;  allowances  of their entries
+    gradients   [d_1, ..., d_t] of the steps that trained it (directions);  allowances  theirs
     """
     before = prefix(group)
-    if setting["optimizer"] == "sgd":
-        return setting[before + "lr"] * allowances[-1] + np.zeros_like(gradients[-1])
+    if setting["optimizer"] != "adam":
+        return setting[before + "lr"] * of_velocity(setting, group, gradients, allowances)
     s = {key: setting[before + key] for key in ("lr", "beta1", "beta2", "epsilon")}
     return of_adam(s, setting["epsilon_form"], gradients, allowances)
+
+
+def of_velocity(setting, group, gradients, allowances):
+    """The same of v = Σ_k m^(t-k) d_k, which is d_t without momentum."""
+    m = momentum_of(setting, prefix(group))
+    off = np.zeros_like(gradients[-1])
+    for a in allowances:
+        off = m * off + a
+    return off
 
 
 def of_adam(s, form, gradients, allowances):

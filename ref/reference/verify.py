@@ -21,8 +21,8 @@ from .replay import missing, replay
 from .slips import Evidence, diagnose
 
 LEAN = 0.5
-ADAM = [f"{group}{key}" for group in ("", "inverse_") for key in ("beta1", "beta2", "epsilon")]
-ADAM.append("epsilon_form")  # what plain gradient descent does without
+ADAM = ("beta1", "beta2", "epsilon", "epsilon_form")  # what gradient descent does without
+EXTRA = ("momentum", "weight_decay")  # none unless it is said
 DIAGNOSED = 9  # roots that are looked into
 
 
@@ -171,8 +171,8 @@ def by_replay(path, theirs, rtol=None, atol_scale=0.0):
     ours = replay(theirs, allowances=measure)
     notes = []
     silent = [f"{key} {value}" for key, value in sorted(theirs.setting.items())
-              if key not in theirs.given
-              and not (theirs.setting["optimizer"] == "sgd" and key in ADAM)]
+              if key not in theirs.given and not key.endswith(EXTRA)
+              and not (theirs.setting["optimizer"] != "adam" and key.endswith(ADAM))]
     if silent:
         notes.append(f"config does not say, so as ref.train has them: {', '.join(silent)}")
     notes += unlike_sigma(theirs)

@@ -3,7 +3,7 @@
     evidence.py    what there is to go by, and when a candidate explains it
     size.py        zero, twice, 1/N, a few entries       weights.py     transposed, turned, no bias
     formulas.py    δ, ĥ, softmax, other conventions      inverses.py    the inverse's own loss
-    optimizer.py   Adam's t, betas, weight decay
+    optimizer.py   Adam's t, betas, weight decay        momentum.py    v, its decay, signs
 
 Each function takes the Evidence about one quantity and returns a sentence if the mistake gives
 their numbers, and None if not. Whatever lies upstream of the quantity agrees, so ours stands in
@@ -12,11 +12,11 @@ for it.
 
 import contextlib
 
-from . import formulas, inverses, optimizer, size, weights
+from . import formulas, inverses, momentum, optimizer, size, weights
 from .evidence import Evidence, Unknown
 
 SPECIFIC = (*size.SPECIFIC, *formulas.SPECIFIC, *weights.SPECIFIC, *inverses.SPECIFIC,
-            *optimizer.SPECIFIC, *formulas.OPTIONS, *size.FACTORS)
+            *momentum.SPECIFIC, *optimizer.SPECIFIC, *formulas.OPTIONS, *size.FACTORS)
 VAGUE = size.VAGUE  # where none of these explains it
 
 __all__ = ["Evidence", "diagnose"]

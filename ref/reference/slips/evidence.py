@@ -23,6 +23,7 @@ class Evidence:
     q        the Quantity; stem, l, t: its kind, layer and step
     theirs, ours    that array; `measure` says how far apart is still equal
     have     names of the arrays that they give
+    is_update, is_velocity    whether it is a parameter, or its velocity, after the step
     """
 
     def __init__(self, start, q, theirs, ours, measure):
@@ -32,6 +33,8 @@ class Evidence:
         self.inputs = {name.rpartition("/")[2] for name in q.inputs}
         self.theirs, self.ours = theirs[q.name].astype(np.float64), ours[q.name]
         (self.stem, self.l), self.t, self.have = q.stem, q.step, theirs.keys()
+        self.is_velocity = self.stem.startswith("after/v_")
+        self.is_update = self.stem.startswith("after/") and not self.is_velocity
 
     def get(self, name):
         """Our array `name` of the same step. Raises Unknown."""
@@ -99,14 +102,14 @@ class Evidence:
         """What a change is counted from: ĥ_l from h_l, parameters from those before the step."""
         if self.stem == "h_hat":
             return self.get(f"h_{self.l}")
-        if self.stem.startswith("after/"):
+        if self.is_update:
             return self.parameter(*self.trained)
         return np.zeros_like(self.ours)
 
     @property
     def trained(self):
-        """(symbol, l) of a parameter after the step."""
-        symbol = self.stem.removeprefix("after/")
+        """(symbol, l) of a parameter, or of its velocity, after the step."""
+        symbol = self.stem.removeprefix("after/").removeprefix("v_")
         return (symbol, self.net.L if symbol.endswith("_z") else self.l)
 
     @property

@@ -105,7 +105,7 @@ def other_option(e):
     options = {option.name: option.choices for option in e.declared.options
                if option.name in named}
     options["epsilon_form"] = ("hat", "kingma")
-    options["optimizer"] = ("adam", "sgd")
+    options["optimizer"] = ("adam", "sgd", "batch-manhattan")
     for key, values in options.items():
         for value in values:
             if value == e.setting[key] or (key == "first_target" and (

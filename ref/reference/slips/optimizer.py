@@ -5,6 +5,8 @@ from math import sqrt
 import numpy as np
 
 from ...network import name_of
+from ...update import decay_of, is_plain
+from .history import history
 
 KEYS = ("lr", "beta1", "beta2", "epsilon")
 DECAYS = sorted(k * 10.0**-n for n in range(1, 7) for k in (1, 2, 5))  # weight decays in use
@@ -24,31 +26,21 @@ def adam(gradients, s, form, count=lambda k: k, corrected=True):
         return -rate * m / (np.sqrt(v) + epsilon)
 
 
-def _history(e):
-    """(parameters before, gradients) of this step and those before it that trained this array."""
-    symbol, l = e.trained
-    name = name_of(symbol, l)
-    steps = [t for t in range(1, e.t + 1) if e.start.phases[t] in ("both", e.group[0])]
-    if not steps or steps[-1] != e.t:
-        return [], []
-    return ([e.parameter(symbol, l, t) for t in steps],
-            [e.named(f"step_{t}/d{name}") for t in steps])
-
-
 def _own(e, prefix=None):
     prefix = e.group[1] if prefix is None else prefix
     return {key: e.setting[prefix + key] for key in KEYS if prefix + key in e.setting}
 
 
 def _uses_adam(e):
-    return e.stem.startswith("after/") and e.setting["optimizer"] == "adam" and "lr" in _own(e)
+    return (e.is_update and e.setting["optimizer"] == "adam" and "lr" in _own(e)
+            and not decay_of(e.setting, e.group[1]))
 
 
 def wrong_adam(e):
     """Its bias correction left out, its t wrong, its betas swapped."""
     if not _uses_adam(e):
         return None
-    _, gradients = _history(e)
+    _, gradients = history(e)
     if not gradients:
         return None
     s, form, k = _own(e), e.setting["epsilon_form"], len(gradients)
@@ -72,16 +64,17 @@ def wrong_adam(e):
 
 def other_group(e):
     """The forward parameters' hyperparameters used for the inverses, or the other way round."""
-    if not e.stem.startswith("after/"):
+    if not e.is_update:
         return None
     inverse = e.group[0] == "inverse"
     own, other = _own(e), _own(e, "" if inverse else "inverse_")
-    _, gradients = _history(e)
-    if not gradients or len(own) < 4 or len(other) < 4:
+    _, gradients = history(e)
+    if not gradients or len(own) < 4 or len(other) < 4 or not (
+            e.setting["optimizer"] == "adam" or is_plain(e.setting, e.group[1])):
         return None
     for keys, words in ((KEYS, "hyperparameters"), (("lr",), "learning rate")):
         s = {**own, **{key: other[key] for key in keys}}
-        if e.setting["optimizer"] == "sgd":
+        if e.setting["optimizer"] != "adam":
             change = -s["lr"] * gradients[-1]
         else:
             change = adam(gradients, s, e.setting["epsilon_form"])
@@ -98,9 +91,9 @@ def weight_decay(e):
         name = f"{e.stem[1:]}_{e.l}"
         decay = _multiple(e, e.parameter(e.stem[1:], e.l))
         return decay and f"weight decay: {decay:.3g} {name} is added to the gradient"
-    if not e.stem.startswith("after/"):
+    if not e.is_update:
         return None
-    before, gradients = _history(e)
+    before, gradients = history(e)
     s, name = _own(e), name_of(*e.trained)
     if not gradients or "lr" not in s or not before[-1].any():
         return None

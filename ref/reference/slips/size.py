@@ -11,7 +11,7 @@ GRADIENTS = ("dW", "db", "dV", "dc")  # means over the batch
 
 def all_zero(e):
     """Nothing is computed, or a layer is left out of the update."""
-    if e.stem.startswith("after/"):
+    if e.is_update:
         symbol, l = e.trained
         if e.explains(e.base):
             name = name_of(symbol, l)
@@ -25,7 +25,7 @@ def all_zero(e):
 
 def should_not_train(e):
     """A parameter changes that this step does not train, or no step does."""
-    if not e.stem.startswith("after/"):
+    if not e.is_update:
         return None
     symbol, l = e.trained
     name = name_of(symbol, l)
@@ -53,7 +53,7 @@ def _numbers(e):
     """(number, what it says if theirs is that many times ours), of numbers that mean something."""
     N, units = len(e.get("x")), _units(e)
     yield 1, ""
-    if e.stem.startswith("after/"):
+    if e.is_update:
         for number, words in ((2, "twice ours"), (1 / 2, "half of ours"),
                               (N, f"N = {N} times ours"), (1 / N, f"1/N = 1/{N} of ours")):
             if number != 1:
@@ -84,7 +84,7 @@ def _rate(e, k):
         return ""
     rate = e.setting[key]
     words = f": a learning rate of {k * rate:.6g} where config has {key} {rate:.6g}"
-    if e.setting["optimizer"] == "sgd" and f"step_{e.t}/d{name}" not in e.have:
+    if e.setting["optimizer"] != "adam" and f"step_{e.t}/d{name}" not in e.have:
         words += f", or a gradient of another size (d{name} is not in the file)"
     return words
 
@@ -104,7 +104,7 @@ def proportional(e):
     k = float((ours * theirs).sum()) / square if square else 0.0
     if np.count_nonzero(ours) < 3 or not k or not e.explains(e.base + k * ours):
         return None  # of one or two numbers, any other is a multiple
-    rate = _rate(e, k) if e.stem.startswith("after/") and k > 0 else ""
+    rate = _rate(e, k) if e.is_update and k > 0 else ""
     return f"{_what(e)} is {k:.6g} times ours everywhere{rate}"
 
 
@@ -112,7 +112,7 @@ def _what(e):
     """What it is that a ratio is of."""
     if e.stem == "h_hat":
         return "the displacement ĥ - h"
-    return "the change" if e.stem.startswith("after/") else "it"
+    return "the change" if e.is_update else "it"
 
 
 def _units(e):
