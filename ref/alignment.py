@@ -26,6 +26,8 @@ def compare(trainer, x, y):
 
     trainer  training.Trainer, which is only looked at
     """
+    if trainer.own_angles:
+        return trainer.own_angles(x, y)
     rule, net, params = trainer.rule, trainer.net, trainer.params
     W = params["W"]
     ours = rule.step(net, params, x, y, phase="forward", **trainer.options)["dW"]

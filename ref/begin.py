@@ -16,7 +16,6 @@ from .common.command import UsageError
 from .data import open_data
 from .find import find_data
 from .machine import versions
-from .network import initial_parameters
 from .options import names
 from .rules.rule import Option
 
@@ -76,7 +75,7 @@ def begin(args, data=None):
     Raises UserError: UsageError, DataFormatError, ArchitectureError.
     """
     if args.rule is None:
-        raise UsageError(f"--rule is missing; there are {', '.join(rules.NAMES)}")
+        raise UsageError(f"--rule is missing; there are {', '.join(rules.ALL)}")
     setting, source = resolve(args)
     settings.check_used(setting, given_in(args))
     if args.device_noise and not rules.get(args.rule).noise:
@@ -120,10 +119,13 @@ def build(arch, rule_name, setting, data):
 
 def new_trainer(args, setting, net):
     """A trainer at its first step, its arrays on the backend's device."""
-    initial = initial_parameters(net, training.initial_stream(args.seed), np.dtype(args.dtype))
+    rule = rules.get(args.rule)
+    initial = rule.initial_parameters(net, training.initial_stream(args.seed),
+                                      np.dtype(args.dtype), setting)
     params = to_device(initial, select(args.backend))
     device_noise = getattr(args, "device_noise", False)  # runs before it was there have no such key
-    return training.Trainer(net, rules.get(args.rule), params, setting, args.seed, device_noise)
+    trainer = rule.trainer or training.Trainer
+    return trainer(net, rule, params, setting, args.seed, device_noise)
 
 
 def augmentation(args, data):

@@ -46,7 +46,7 @@ def report(run, data_name, backend):
     xp = select(backend)
     config = folder.read_config(run)
     arguments, setting = config["arguments"], config["hyperparameters"]
-    if arguments["rule"] not in rules.NAMES or arguments["dtype"] not in ("float32", "float64"):
+    if arguments["rule"] not in rules.ALL or arguments["dtype"] not in ("float32", "float64"):
         raise folder.FolderError(f"{run}: config.json has an unknown rule or dtype")
     arrays = folder.read_parameters(run)
     data = open_data(find_data(data_name) if data_name else find_recorded(config, run))

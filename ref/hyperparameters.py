@@ -246,7 +246,8 @@ def lookup(arch, rule, schedule, which="default"):
                     key = (a, r, schedule) if (a, r, schedule) in table else (a, r, None)
                     source = name if (a, r) == (arch, rule) else f"{name} for {r} on {a}"
                     return {**GENERIC, **declared.defaults, **table[key]}, source
-    return {**GENERIC, **declared.defaults}, "generic"
+    own = declared.of_networks.get(arch, {})
+    return {**GENERIC, **declared.defaults, **own}, "generic"
 
 
 def rates(optimizer, arch, rule):
@@ -255,4 +256,5 @@ def rates(optimizer, arch, rule):
     if optimizer == "batch-manhattan":
         return {f"{prefix(group)}lr": MANHATTAN for group in declared.trains}
     reconstructs = "autoencoder" in arch or "reconstruction" in arch
-    return {**(SGD_RECONSTRUCTION if reconstructs else SGD), **declared.sgd_defaults}
+    return {**(SGD_RECONSTRUCTION if reconstructs else SGD), **declared.sgd_defaults,
+            **declared.of_networks.get(arch, {})}

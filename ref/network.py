@@ -5,6 +5,7 @@ arrays; parameters are passed in as {"W": {l: array}, "b": {l: array}, ...}, wit
 inverses, "B" for feedback, "W_z" and "b_z" for auxiliary outputs, as the rule needs them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import sqrt
 
@@ -34,6 +35,7 @@ class Network:
     maps["B"][l]  the linear map of B_l (rules/fa.py, rules/dfa.py)
     maps["W_z"]   {L: the linear map of W_z}, from h_{L-1} to the auxiliary output
                   (rules/ao_sdtp.py)
+    own_forward   what `forward` does where it is not eq. (1)
     """
 
     map: dict
@@ -41,6 +43,7 @@ class Network:
     loss: Loss
     maps: dict = field(default_factory=dict)
     unbiased: frozenset = frozenset()
+    own_forward: Callable = None
 
     @property
     def L(self):
@@ -80,8 +83,13 @@ def f(net, params, l, h):
     return net.act[l].value(a, out=a)
 
 
-def forward(net, params, x):
-    """All activities {0: x, 1: h_1, ..., L: h_L}, and a_L, which the loss needs."""
+def forward(net, params, x, first=0):
+    """All activities {0: x, 1: h_1, ..., L: h_L}, and a_L, which the loss needs.
+
+    first  the number of the first example among all, for networks that are noisy by themselves
+    """
+    if net.own_forward:
+        return net.own_forward(net, params, x, first)
     h = {0: x}
     for l in range(1, net.L):
         h[l] = f(net, params, l, h[l - 1])  # (1)

@@ -18,8 +18,8 @@ PALETTE = (("#000000", "39"), ("#E69F00", "38;5;214"), ("#009E73", "38;5;36"),
            ("#332288", "38;5;62"), ("#AA4499", "38;5;133"), ("#117733", "38;5;28"),
            ("#661100", "38;5;88"), ("#6699CC", "38;5;110"), ("#DDAA33", "38;5;179"),
            ("#4B0082", "38;5;55"), ("#A0522D", "38;5;130"))
-COLOURS = {rule: PALETTE[k % len(PALETTE)][0] for k, rule in enumerate(rules.NAMES)}
-TERMINAL = {rule: PALETTE[k % len(PALETTE)][1] for k, rule in enumerate(rules.NAMES)}
+COLOURS = {rule: PALETTE[k % len(PALETTE)][0] for k, rule in enumerate(rules.ALL)}
+TERMINAL = {rule: PALETTE[k % len(PALETTE)][1] for k, rule in enumerate(rules.ALL)}
 OTHER = "#7F7F7F"  # of what is not a rule
 DASHES = {"alternating": (0, (4, 1.4))}
 MARKERS = ("o", "^", "D", "v", "s")  # of further runs of a method

@@ -49,18 +49,18 @@ class Fitted:
         arguments = self.config["arguments"]
         return f"<{arguments['rule']} on {arguments['arch']}, {len(self.rows)} epochs>"
 
-    def activities(self, x):
+    def activities(self, x, first=0):
         """{l: h_l (N, *shape_l)} for l = 0..L, of x (N, *shape_0): uint8 images, or floats."""
         x = _inputs(x, self.net.shape(0))
         dtype = self.params["W"][1].dtype
-        h, _ = forward(self.net, self.params, training.to_input(x, np, dtype))
+        h, _ = forward(self.net, self.params, training.to_input(x, np, dtype), first)
         return h
 
     def predict(self, x):
         """The class of each example, (N,); of an autoencoder, its reconstruction (N, *shape_0)."""
         L = self.net.L
         x = _inputs(x, self.net.shape(0))
-        h = np.concatenate([self.activities(x[k:k + AHEAD])[L] for k in range(0, len(x), AHEAD)])
+        h = np.concatenate([self.activities(x[k:k + AHEAD], k)[L] for k in range(0, len(x), AHEAD)])
         return h if architectures.is_autoencoder(self.net) else h.argmax(axis=1)
 
     def save(self, path):
@@ -125,7 +125,7 @@ def load(path):
     """The Fitted of a folder that ref.train or Fitted.save wrote. Raises FolderError."""
     config = folder.read_config(path)
     arguments, setting = config["arguments"], config["hyperparameters"]
-    if arguments["rule"] not in rules.NAMES:
+    if arguments["rule"] not in rules.ALL:
         raise folder.FolderError(f"{path}: config.json has an unknown rule")
     in_shape = config["data"].get("in_shape")
     net = architectures.build(arguments["arch"], tuple(in_shape) if in_shape else None,

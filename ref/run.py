@@ -64,6 +64,7 @@ class Run:
         for group, state in self.trainer.state.items():
             for moment in ("m", "v"):
                 arrays |= {f"{group}/{moment}/{n}": to_host(p) for n, p in state[moment].items()}
+        arrays |= {f"carried/{n}": to_host(a) for n, a in self.trainer.carried.items()}
         checkpoint.save(self.out, arrays, {
             "identity": self.identity(), "t": self.trainer.t,
             "optimiser_t": {group: state["t"] for group, state in self.trainer.state.items()},
@@ -85,6 +86,7 @@ class Run:
             kept["t"] = state["optimiser_t"][group]
             for moment in ("m", "v"):
                 places |= {f"{group}/{moment}/{n}": p for n, p in kept[moment].items()}
+        places |= {f"carried/{n}": a for n, a in self.trainer.carried.items()}
         for name, place in places.items():
             if name not in arrays or arrays[name].shape != place.shape:
                 raise folder.FolderError(

@@ -53,14 +53,14 @@ def of_rule(rule):
 def every():
     """{name: Option} of everything that can be set about any rule."""
     found = {option.name: option for option in (HYPERPARAMETERS, *OPTIMIZER, BATCH_SIZE)}
-    for name in rules.NAMES:
+    for name in rules.ALL:
         found = {**of_rule(rules.get(name)), **found}
     return found
 
 
 def rules_with(name):
     """Names of the rules that have an option."""
-    return [rule for rule in rules.NAMES if name in of_rule(rules.get(rule))]
+    return [rule for rule in rules.ALL if name in of_rule(rules.get(rule))]
 
 
 def _groups(rule):
@@ -75,13 +75,17 @@ def resolve(rule, arch, hyperparameters=None, batch_size=None, optimizer=None,
     First the tables and the rule's defaults, then the convention, then what is given.
     Raises UsageError for an option that the rule does not have, or a value it can't follow.
     """
-    if rule not in rules.NAMES:
-        raise UsageError(f"--rule: {rule!r} is none of {', '.join(rules.NAMES)}")
+    if rule not in rules.ALL:
+        raise UsageError(f"--rule: {rule!r} is none of {', '.join(rules.ALL)}")
     declared, name = rules.get(rule), rule
     own, known = of_rule(declared), every()
     which = _value(HYPERPARAMETERS, hyperparameters or HYPERPARAMETERS.default)
+    optimizer = optimizer or declared.optimizers[0]
     chosen = {option.name: option.default if value is None else _value(option, value)
               for option, value in zip(OPTIMIZER, (optimizer, epsilon_form), strict=True)}
+    if chosen["optimizer"] not in declared.optimizers:
+        raise UsageError(f"--optimizer {optimizer}: {name} updates its weights its own way, with a "
+                         f"learning rate alone: {' or '.join(declared.optimizers)}")
     given = {key: value for key, value in given.items() if value is not None}
     for key in given:
         if key not in own:

@@ -44,8 +44,8 @@ ERRORS = (UserError,)  # the user can put right
 
 def parser():
     p = Parser(prog="python -m ref.train", description=__doc__)
-    p.add_argument("--rule", choices=rules.NAMES, metavar="RULE",
-                   help=f"learning rule: {', '.join(rules.NAMES)}")
+    p.add_argument("--rule", choices=rules.ALL, metavar="RULE",
+                   help=f"learning rule: {', '.join(rules.ALL)}")
     p.add_argument("--arch", default="mnist-fc",
                    help="a network of Table 3 by name, or layers: \"dense 256, softmax 10\" "
                         "(default %(default)s)")

@@ -4,6 +4,8 @@ No files and no command line here; what a rule computes is in rules/, what an op
 it in update.py.
 """
 
+import types
+
 import numpy as np
 
 from . import optim
@@ -35,7 +37,12 @@ class Trainer:
     seed      of the noise: ε at step t is a function of the seed and t alone
     device_noise  whether ε is drawn on the device: faster there, and other numbers
     t         steps taken so far
+    carried   {name: array} of what else a resumed run needs, changed in place: nothing here
+    own_angles(x, y)    where a trainer measures them its own way
     """
+
+    carried = types.MappingProxyType({})
+    own_angles = None
 
     def __init__(self, net, rule, params, setting, seed, device_noise=False):
         keep_freed_memory()
@@ -175,6 +182,8 @@ class Tally:
                  "train_loss": out["loss"].sum(dtype=np.float64)}
         for l, loss in sorted(out.get("inverse_loss", {}).items()):
             batch[f"inverse_loss_{l}"] = loss.sum(dtype=np.float64)
+        for name, values in out.get("measures", {}).items():
+            batch[name] = values.sum(dtype=np.float64)
         self.sums = {key: self.sums.get(key, 0) + value for key, value in batch.items()}
 
     def means(self):
@@ -195,7 +204,7 @@ def evaluate(net, params, part, xp, dtype, before_batch=lambda: None):
     for images, labels in part.in_order(EVALUATION_BATCH):
         before_batch()
         x, y = batch_of(net, images, labels, xp, dtype)
-        h, a_L = forward(net, params, x)
+        h, a_L = forward(net, params, x, n)
         n += len(labels)
         errors = errors + error_sum(net, h[net.L], y)
         loss = loss + net.loss.value(a_L, y).sum(dtype=np.float64)
@@ -205,9 +214,10 @@ def evaluate(net, params, part, xp, dtype, before_batch=lambda: None):
 def errors_by_class(net, params, part, xp, dtype):
     """% wrong among the examples of each class, (n_classes,); NaN for a class without any."""
     n = np.zeros(net.shape(net.L)[0])
-    wrong = n.copy()
+    wrong, done = n.copy(), 0
     for images, labels in part.in_order(EVALUATION_BATCH):
-        h, _ = forward(net, params, to_input(images, xp, dtype))
+        h, _ = forward(net, params, to_input(images, xp, dtype), done)
+        done += len(labels)
         predicted = to_host(h[net.L].argmax(axis=1))
         np.add.at(n, labels, 1)
         np.add.at(wrong, labels, predicted != labels)

@@ -13,6 +13,9 @@ Guerguiev, Lillicrap & Richards 2017, "Towards deep learning with segregated den
     example.py        an image: forward phase, target phase, gradients
     rate.py           the same without spikes
     initial.py        initial weights and feedback
+    measures.py       angles to backpropagation, Theorem 1's μ, rates
+    model.py          a model from a setting; what stands in for eq. (1)
+    trainer.py        training
 
 Layers are counted as everywhere here, l = 1..L with the input 0 (the paper's hidden layer 0 is our
 1). Parameters are W[l] (n_l, n_{l-1}) and b[l] for all l, and B[l] (n_l, n_L), the paper's Y, for

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from . import learning, steps, whole
 
 
@@ -36,24 +38,21 @@ def run(c, kernel, params, state, x, y, lengths, source, windows=(None, None), f
 
 
 def present(c, kernel, params, x, ms, source, block=50, phase=None):
-    """Somatic potentials and rates of the output for an image alone, from rest, with no target.
+    """steps.Means of an image alone, from rest and without a target, from Δt_s on to the end, ms.
 
-    Returns (V̄_L, φ̄_L) (n_L,), averaged from Δt_s on to the end, ms.
+    In blocks of steps, each as long as the cache of a core likes.
     Raises ValueError where ms is not above Δt_s.
     """
     if ms <= c.settling:
         raise ValueError(f"{ms} ms are not longer than the settling time of {c.settling}")
     phase = phase or path(c)
     W = params["W"]
-    L = len(W)
-    sizes = [W[1].shape[1], *(len(W[l]) for l in range(1, L + 1))]
+    sizes = [W[1].shape[1], *(len(W[l]) for l in sorted(W))]
     state = steps.at_rest(kernel, sizes, x.dtype)
-    V = phi = 0.0
-    for t in range(0, ms, block):  # each as long as memory caches like
-        series = {}
-        _, state = phase(c, kernel, params, state, x, min(block, ms - t), source, None, t,
-                         series=series)
-        first = max(0, c.settling - t)
-        V = V + series["V"][L][first:].sum(axis=0)
-        phi = phi + series["phi"][L][first:].sum(axis=0)
-    return V / (ms - c.settling), phi / (ms - c.settling)
+    weights = (np.arange(ms) >= c.settling) / (ms - c.settling)
+    total = None
+    for t in range(0, ms, block):
+        w = weights[t:t + block]
+        mean, state = phase(c, kernel, params, state, x, len(w), source, None, t, w=w)
+        total = mean if total is None else total.plus(mean)
+    return total

@@ -37,6 +37,11 @@ class Means:
     phi: dict
     V_a: dict
 
+    def plus(self, other):
+        """Their sum, for averages whose weights are in parts."""
+        return Means(**{name: {l: a + getattr(other, name)[l] for l, a in layers.items()}
+                        for name, layers in vars(self).items()})
+
 
 def at_rest(kernel, sizes, dtype=np.float64):
     """The State before the first image: no potential, no spikes. sizes  [n_0, ..., n_L]"""
@@ -46,7 +51,7 @@ def at_rest(kernel, sizes, dtype=np.float64):
 
 
 def phase(c, kernel, params, state, x, T, source, y=None, start=0, windows=None,
-          fed_back="spikes", series=None):
+          fed_back="spikes", series=None, w=None):
     """(Means, the next State) of one phase of T steps.
 
     params   {"W": {l: (n_l, n_{l-1})}, "b": {l: (n_l,)}, "B": {l: (n_l, n_L)}}
@@ -54,6 +59,7 @@ def phase(c, kernel, params, state, x, T, source, y=None, start=0, windows=None,
     source   of the spikes (spikes.py);  start  the phase's first step, counted within the image
     windows  {l: (n_l, T)} weights of V_a's average where each neuron has its own
     fed_back "spikes": Y hears s_L; "rates": it hears φ_L
+    w        (T,) weights of the averages; by default c.window(T)
     series   a dict that is given what was averaged, and the spikes n: {"V": {l: (T, n_l)}, ...}
     """
     W, b, Y = params["W"], params["b"], params["B"]
@@ -89,7 +95,7 @@ def phase(c, kernel, params, state, x, T, source, y=None, start=0, windows=None,
             for name, layers in seen.items()}
     if series is not None:
         series |= seen
-    w = c.window(T).astype(x.dtype)
+    w = (c.window(T) if w is None else w).astype(x.dtype)
     means = {name: {l: w @ rows for l, rows in layers.items()} for name, layers in seen.items()}
     for l, own in (windows or {}).items():
         means["V_a"][l] = (own.astype(x.dtype) * seen["V_a"][l].T).sum(axis=1)

@@ -40,12 +40,12 @@ def soma(c, V_0, V_b, y=None, hidden=True):
 
 
 def phase(c, kernel, params, state, x, T, source, y=None, start=0, windows=None,
-          fed_back="spikes", series=None):
+          fed_back="spikes", series=None, w=None):
     """(Means, the next State); arguments as in steps.phase."""
     W, b, Y = params["W"], params["b"], params["B"]
     L, dtype = len(W), x.dtype
     K = filter_matrix(kernel, T, dtype)
-    w = c.window(T).astype(dtype)
+    w = (c.window(T) if w is None else w).astype(dtype)
     mean, V, trace = Means({}, {}, {}, {}), {}, {}
     keep = {name: {} for name in ("n", "s", "V", "phi", "V_a")}
 

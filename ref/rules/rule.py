@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from inspect import signature
 from math import inf, isfinite, nan
 
-from ..network import f
+from ..network import f, initial_parameters
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,10 @@ class Rule:
     defaults, sgd_defaults     hyperparameters where the tables have none
     argmin_target              whether its targets begin with argmin L
     inverted   f(net, params, l, h), what g_l inverts, where that is not f_l alone
+    optimizers                 those it can be trained with, its default first
+    of_networks                {architecture: hyperparameters} where they differ from `defaults`
+    trainer                    a class like training.Trainer where it brings its own
+    initial(net, stream, dtype)      its initial parameters, as network.initial_parameters gives
     carrier    the weights that carry δ_{u} to layer u-1, in words, with {u} for the layer
     """
 
@@ -123,6 +127,10 @@ class Rule:
     sgd_defaults: dict = field(default_factory=dict)
     argmin_target: bool = False
     inverted: Callable = f
+    optimizers: tuple = ("adam", "sgd")
+    of_networks: dict = field(default_factory=dict)
+    trainer: Callable = None
+    initial: Callable = initial_parameters
     carrier: str = None
 
     @property
@@ -159,6 +167,10 @@ class Rule:
         """The network extended as a setting says."""
         return self.extend(net, **_taken(self.extend, setting))
 
+    def initial_parameters(self, net, stream, dtype, setting):
+        """Where a run of this rule begins: {"W": {l: array}, ...}, NumPy arrays."""
+        return self.initial(net, stream, dtype, **_taken(self.initial, setting))
+
     def options_of_step(self, setting):
         """The keywords of a setting that `step` takes."""
         return _taken(self.step, setting)
@@ -174,5 +186,6 @@ def prefix(group):
 
 
 def _taken(function, setting):
-    return {name: setting[name] for name in signature(function).parameters
-            if name in setting}
+    """The keywords of a setting that a function takes; `setting` is all of it."""
+    offered = {**setting, "setting": setting}
+    return {name: offered[name] for name in signature(function).parameters if name in offered}
