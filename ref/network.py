@@ -1,5 +1,9 @@
 """A network: eq. (1), h_l = σ_l(W_l h_{l-1} + b_l), l = 1..L, h_0 = x (section 2).
 
+In general, with a unit (ref/units) for σ_l, any layer j < l for l-1, and a skip from i < l:
+
+    h_l = unit_l(W_l h_j + b_l, h_i)        j = reads(l), l-1 if nothing is said;  i = adds[l]
+
 Everything is indexed by the paper's own l: W, b, h, ... are dicts {l: array}. A network holds no
 arrays; parameters are passed in as {"W": {l: array}, "b": {l: array}, ...}, with "V" and "c" for
 inverses, "B" for feedback, "W_z" and "b_z" for auxiliary outputs, as the rule needs them.
@@ -7,6 +11,7 @@ inverses, "B" for feedback, "W_z" and "b_z" for auxiliary outputs, as the rule n
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import sqrt
 
 import numpy as np
@@ -14,14 +19,19 @@ import numpy as np
 from .activations import Activation
 from .losses import Loss
 from .parallel import each
+from .units import BatchNorm, Sigma, Unit
 
 # Every kind of parameter, in the order of files: whose linear map gives its shape, and which.
 SYMBOLS = {
     "W": ("W", "weight_shape"), "b": ("W", "bias_shape"),
+    "gamma": ("norm", "shape"), "beta": ("norm", "shape"),  # of batch norm (units/norm.py)
+    "running_mean": ("norm", "shape"), "running_var": ("norm", "shape"),
     "V": ("V", "weight_shape"), "c": ("V", "in_bias_shape"),  # of the inverses
     "B": ("B", "weight_shape"),  # feedback
     "W_z": ("W_z", "weight_shape"), "b_z": ("W_z", "bias_shape"),  # of the auxiliary output
 }
+STATE = ("running_mean", "running_var")  # what changes without being trained
+UNIT = ("gamma", "beta", *STATE)  # what a unit reads beside a and the skip
 STREAMS = {"W": "weights", "V": "inverse", "B": "feedback", "W_z": "auxiliary"}  # seeds.PURPOSES
 
 
@@ -31,6 +41,9 @@ class Network:
 
     map[l]        the linear map of W_l;  act[l]  its σ_l;  loss  of h_L
     unbiased      the l of layers without b_l; an inverse g_l keeps its c_l
+    units[l]      what stands between a_l and h_l where that is more than σ_l
+    sources[l]    the layer whose h it reads where that is not l-1;  adds[l]  the one whose h its
+                  unit adds, where there is one
     maps["V"][l]  the linear map of V_l, whose *transpose* is the inverse g_l (rules/inverses.py)
     maps["B"][l]  the linear map of B_l (rules/fa.py, rules/dfa.py)
     maps["W_z"]   {L: the linear map of W_z}, from h_{L-1} to the auxiliary output
@@ -44,14 +57,45 @@ class Network:
     maps: dict = field(default_factory=dict)
     unbiased: frozenset = frozenset()
     own_forward: Callable = None
+    units: dict = field(default_factory=dict)
+    sources: dict = field(default_factory=dict)
+    adds: dict = field(default_factory=dict)
 
     @property
     def L(self):
         return len(self.map)
 
+    def unit(self, l):
+        """The Unit between a_l and h_l."""
+        return self.units.get(l) or Unit((Sigma(self.act[l]),))
+
+    def reads(self, l):
+        """The j of the h_j that layer l reads."""
+        return self.sources.get(l, l - 1)
+
+    @cached_property
+    def readers(self):
+        """{j: the layers that read h_j}."""
+        found = {j: [] for j in range(self.L + 1)}
+        for l in self.map:
+            found[self.reads(l)].append(l)
+        return found
+
+    @cached_property
+    def adders(self):
+        """{i: the layers whose unit adds h_i}."""
+        return {i: [l for l in self.adds if self.adds[l] == i] for i in range(self.L + 1)}
+
+    @cached_property
+    def norms(self):
+        """{l: the BatchNorm of a layer that has one}."""
+        return {l: norm for l, unit in self.units.items() if (norm := unit.find(BatchNorm))}
+
     def maps_of(self, symbol):
         """{l: the linear map of a parameter}; {} where the rule has none of this kind."""
         kind = SYMBOLS[symbol][0]
+        if kind == "norm":
+            return self.norms
         return self.map if kind == "W" else self.maps.get(kind, {})
 
     def shapes_of(self, symbol):
@@ -66,7 +110,7 @@ class Network:
 
     def shape(self, l):
         """Shape of h_l for one example."""
-        return self.map[1].in_shape if l == 0 else self.map[l].out_shape
+        return self.map[1].in_shape if l == 0 else self.unit(l).out_shape(self.map[l].out_shape)
 
 
 def preactivation(net, params, l, h):
@@ -83,19 +127,42 @@ def f(net, params, l, h):
     return net.act[l].value(a, out=a)
 
 
-def forward(net, params, x, first=0):
+def forward(net, params, x, first=0, kept=None):
     """All activities {0: x, 1: h_1, ..., L: h_L}, and a_L, which the loss needs.
 
     first  the number of the first example among all, for networks that are noisy by themselves
+    kept   a dict to be filled with what the way down needs of each unit: then batch norm is in
+           training, and takes the statistics of this batch; without it, the running ones
     """
     if net.own_forward:
         return net.own_forward(net, params, x, first)
     h = {0: x}
     for l in range(1, net.L):
-        h[l] = f(net, params, l, h[l - 1])  # (1)
-    a_L = preactivation(net, params, net.L, h[net.L - 1])
+        a = preactivation(net, params, l, h[net.reads(l)])
+        h[l], of_unit = net.unit(l).value(a, of_layer(params, l), h.get(net.adds.get(l)),
+                                          train=kept is not None)  # (1)
+        if kept is not None:
+            kept[l] = of_unit
+    a_L = preactivation(net, params, net.L, h[net.reads(net.L)])
     h[net.L] = net.act[net.L].value(a_L)
     return h, a_L
+
+
+def of_layer(params, l):
+    """{"gamma": γ_l, ...}: the unit's own arrays of layer l."""
+    return {symbol: params[symbol][l] for symbol in UNIT if l in params.get(symbol, ())}
+
+
+def coming_down(net, l, F, delta, own):
+    """Σ_k F_kᵀ δ_k over the layers k that read h_l, plus what comes down the skips from h_l:
+    dL/dh_l, or what stands for it.
+
+    F    {k: like W_k}, or a function (k, δ_k) that sends δ_k down to what layer k reads
+    own  {k: what unit k's pull gave beside δ_k}
+    """
+    send = F if callable(F) else lambda k, d: net.map[k].transpose(F[k], d)
+    found = [send(k, delta[k]) for k in net.readers[l]] + [own[k]["skip"] for k in net.adders[l]]
+    return sum(found[1:], found[0])
 
 
 def gradients(net, h, delta):
@@ -111,12 +178,27 @@ def gradients(net, h, delta):
 
     def layer(l):
         d = delta[l] / N  # the small array is divided, not dW
-        dW[l] = net.map[l].outer(h[l - 1], d)
+        dW[l] = net.map[l].outer(h[net.reads(l)], d)
         if l in db:
             db[l] = sum_to(d, net.map[l].bias_shape)
 
     each(layer, dW, h[0])
     return {"dW": dW, "db": db}
+
+
+def of_units(net, params, kept, own, N):
+    """What a step has of its units, from what they kept and what their pulls gave: gradients of γ
+    and β, mean over the batch, and batch norm's running statistics after it.
+
+    Returns {"dgamma": {l: (C,)}, "dbeta": ..., "running_mean": ..., "running_var": ...}, for the
+    layers that have batch norm.
+    """
+    found = {name: {} for name in ("dgamma", "dbeta", "running_mean", "running_var")}
+    for l, norm in net.norms.items():
+        found["dgamma"][l], found["dbeta"][l] = own[l]["gamma"] / N, own[l]["beta"] / N
+        after = norm.running(net.unit(l).kept_by(BatchNorm, kept[l]), of_layer(params, l))
+        found["running_mean"][l], found["running_var"][l] = after.values()
+    return found
 
 
 def sum_to(v, bias_shape):
@@ -146,6 +228,9 @@ def initial_parameters(net, stream, dtype):
     networks of one seed have the same W whatever the rule.
     """
     params = zero_parameters(net, dtype)
+    for symbol in ("gamma", "running_var"):
+        for array in params[symbol].values():
+            array[...] = 1
     for symbol, purpose in STREAMS.items():
         rng = stream(purpose)
         for l, m in sorted(net.maps_of(symbol).items()):

@@ -12,7 +12,7 @@ from . import optim
 from .architectures import is_autoencoder
 from .backend import device_normal, get_xp, to_host
 from .heap import keep_freed_memory
-from .network import flat, forward, glorot
+from .network import STATE, flat, forward, glorot
 from .parallel import later
 from .rules.rule import prefix
 from .seeds import address, normal, stream
@@ -80,6 +80,9 @@ class Trainer:
         for group in self.rule.trains:
             if phase in ("both", group):
                 self._update(group, out)
+        for symbol in STATE:
+            for l, after in out.get(symbol, {}).items():
+                self.params[symbol][l][...] = after
         return out
 
     def noise(self, N, xp, dtype):

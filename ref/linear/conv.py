@@ -21,11 +21,12 @@ class Convolution:
     channels: int
     kernel: tuple
     stride: int = 1
+    pad: int | None = None
     kind = "conv"
 
     @property
     def patches(self):
-        return Patches(self.in_shape, self.kernel, self.stride)
+        return Patches(self.in_shape, self.kernel, self.stride, self.pad)
 
     @property
     def out_shape(self):
@@ -58,7 +59,7 @@ class Convolution:
     def wider(self):
         """The same with a kernel 2 larger in each direction (section 3.2)."""
         return Convolution(self.in_shape, self.channels, tuple(k + 2 for k in self.kernel),
-                           self.stride)
+                           self.stride, None if self.pad is None else self.pad + 1)
 
     def _blocks(self, x):
         """Slices of the batch whose patches fit into a few caches."""

@@ -21,11 +21,12 @@ class LocallyConnected:
     channels: int
     kernel: tuple
     stride: int = 1
+    pad: int | None = None
     kind = "local"
 
     @property
     def patches(self):
-        return Patches(self.in_shape, self.kernel, self.stride)
+        return Patches(self.in_shape, self.kernel, self.stride, self.pad)
 
     @property
     def out_shape(self):
@@ -58,7 +59,8 @@ class LocallyConnected:
     def wider(self):
         """The same with a kernel 2 larger in each direction (section 3.2)."""
         kernel = tuple(k + 2 for k in self.kernel)
-        return LocallyConnected(self.in_shape, self.channels, kernel, self.stride)
+        pad = None if self.pad is None else self.pad + 1
+        return LocallyConnected(self.in_shape, self.channels, kernel, self.stride, pad)
 
     def _matrices(self, W):
         """W as a matrix for each position: (H', W', C_out, kh kw C_in)."""

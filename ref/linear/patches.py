@@ -3,6 +3,9 @@
 Zero padding is TensorFlow's SAME: the output is ⌈H / stride⌉ high, so stride 1 keeps the shape,
 and where the padding is odd the extra row or column comes after the image, not before it. With a
 3x3 kernel and stride 2, an even input is therefore padded on the bottom and right only.
+
+With `pad` p it is PyTorch's instead: p on every side, the output ⌊(H + 2p - kh) / stride⌋ + 1 high.
+Where the division is inexact, no output sees the last rows of the padded image.
 """
 
 from dataclasses import dataclass
@@ -20,10 +23,14 @@ class Patches:
     in_shape: tuple
     kernel: tuple
     stride: int
+    pad: int | None = None  # None: SAME
 
     @property
     def out_size(self):
         """(H', W'): patches down and across."""
+        if self.pad is not None:
+            return tuple((size + 2 * self.pad - k) // self.stride + 1
+                         for size, k in zip(self.in_shape[:2], self.kernel, strict=True))
         return tuple(-(-size // self.stride) for size in self.in_shape[:2])
 
     @property
@@ -34,6 +41,8 @@ class Patches:
     @property
     def padding(self):
         """Rows and columns of zeros ((above, below), (left, right))."""
+        if self.pad is not None:
+            return ((self.pad, self.pad),) * 2
         pairs = []
         for size, out, k in zip(self.in_shape, self.out_size, self.kernel, strict=False):
             total = max((out - 1) * self.stride + k - size, 0)

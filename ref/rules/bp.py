@@ -12,7 +12,7 @@ from .rule import Rule
 def step(net, params, x, y, *, eps=None, phase="both"):
     """One batch: x (N, *shape_0), y (N, *shape_L) -> h, loss (N,), delta, dW, db."""
     W = params["W"]
-    return feedback.step(net, params, x, y, lambda h, e: feedback.deltas(net, h, e, W))
+    return feedback.step(net, params, x, y, lambda kept, e: feedback.deltas(net, kept, e, W))
 
 
 def equations(net, setting, phase):

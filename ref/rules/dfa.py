@@ -20,19 +20,19 @@ def extend(net):
     return net.adding("B", {l: Dense(net.shape(L), net.shape(l)) for l in range(1, L)})
 
 
-def deltas(net, params, h, e):
-    """{l: δ_l (N, *shape_l)} for l = 1..L, from the activities h and e = dL/da_L."""
+def deltas(net, params, kept, e):
+    """({l: δ_l} for l = 1..L, own) as feedback.deltas, from what the units kept and e = dL/da_L."""
     B = params["B"]
-    delta = {net.L: e}
+    delta, own = {net.L: e}, {}
     for l in range(net.L - 1, 0, -1):
         dh = net.maps["B"][l].forward(B[l], e)  # stands in for dL/dh_l
-        delta[l] = net.act[l].times_derivative(h[l], dh)
-    return delta
+        delta[l], own[l] = net.unit(l).pull(kept[l], dh)
+    return delta, own
 
 
 def step(net, params, x, y, *, eps=None, phase="both"):
     """One batch: x (N, *shape_0), y (N, *shape_L) -> h, loss (N,), delta, dW, db."""
-    return feedback.step(net, params, x, y, lambda h, e: deltas(net, params, h, e))
+    return feedback.step(net, params, x, y, lambda kept, e: deltas(net, params, kept, e))
 
 
 def equations(net, setting, phase):

@@ -13,8 +13,8 @@ from .rule import Rule
 
 
 def extend(net):
-    """The network with a feedback map B_l like W_l for l = 2..L."""
-    return net.adding("B", {l: net.map[l] for l in range(2, net.L + 1)})
+    """The network with a feedback map B_l like W_l for every layer above another, l = 2..L."""
+    return net.adding("B", feedback.maps(net))
 
 
 def carried_by(net, params):
@@ -25,7 +25,7 @@ def carried_by(net, params):
 def step(net, params, x, y, *, eps=None, phase="both"):
     """One batch: x (N, *shape_0), y (N, *shape_L) -> h, loss (N,), delta, dW, db."""
     B = params["B"]
-    return feedback.step(net, params, x, y, lambda h, e: feedback.deltas(net, h, e, B))
+    return feedback.step(net, params, x, y, lambda kept, e: feedback.deltas(net, kept, e, B))
 
 
 def equations(net, setting, phase):

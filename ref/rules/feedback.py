@@ -4,31 +4,47 @@
     δ_l = σ'_l ∘ F_{l+1}ᵀ δ_{l+1}              l = L-1, ..., 1
 
 A rule says what F is: W for backpropagation, something else where weights are not transported.
+
+In general several layers k read h_l, and a unit (ref/units) stands where σ_l does:
+
+    δ_l = pull_l(Σ_k F_kᵀ δ_k)                 pull_l(v) = (dh_l/da_l)ᵀ v, the ordinary derivative
 """
 
-from ..network import forward, gradients
+from ..network import coming_down, forward, gradients, of_units
 from .equations import of_gradients, of_output_error
 from .rule import Equation
 
 
-def deltas(net, h, e, F):
-    """{l: δ_l (N, *shape_l)} for l = 1..L, from the activities, e = dL/da_L and {l: F_l}."""
-    delta = {net.L: e}
+def maps(net):
+    """{l: the linear map of W_l} of the layers that send something down: all that read no input."""
+    return {l: m for l, m in net.map.items() if net.reads(l) > 0}
+
+
+def deltas(net, kept, e, F):
+    """({l: δ_l (N, *shape of a_l)} for l = 1..L, own), from what the units kept, e = dL/da_L and F.
+
+    F    {l: F_l}, or what network.coming_down takes in its place
+    own  {l: gradients of what else unit l reads: "gamma", "beta", "skip"}
+    """
+    delta, own = {net.L: e}, {}
     for l in range(net.L - 1, 0, -1):
-        dh = net.map[l + 1].transpose(F[l + 1], delta[l + 1])  # dL/dh_l, or what stands for it
-        delta[l] = net.act[l].times_derivative(h[l], dh)
-    return delta
+        dh = coming_down(net, l, F, delta, own)  # dL/dh_l, or what stands for it
+        delta[l], own[l] = net.unit(l).pull(kept[l], dh)
+    return delta, own
 
 
 def step(net, params, x, y, deltas):
-    """One batch: x (N, *shape_0), y (N, *shape_L) -> h, loss (N,), delta, dW, db.
+    """One batch: x (N, *shape_0), y (N, *shape_L) -> h, loss (N,), delta, dW, db, and of units
+    dgamma, dbeta, running_mean, running_var (network.of_units).
 
-    deltas(h, e) gives {l: δ_l}.
+    deltas(kept, e) gives ({l: δ_l}, own), as `deltas` above does.
     """
-    h, a_L = forward(net, params, x)
+    kept = {}
+    h, a_L = forward(net, params, x, kept)
     e = net.loss.error(h[net.L], y)
-    delta = deltas(h, e)
-    return {"h": h, "loss": net.loss.value(a_L, y), "delta": delta, **gradients(net, h, delta)}
+    delta, own = deltas(kept, e)
+    return {"h": h, "loss": net.loss.value(a_L, y), "delta": delta, **gradients(net, h, delta),
+            **of_units(net, params, kept, own, len(x))}
 
 
 def equations(net, F, section, inputs, gradients=None):

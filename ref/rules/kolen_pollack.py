@@ -13,7 +13,7 @@ By gradient descent with rate η, W_l - B_l shrinks by 1 - ηλ at every step, e
 
 from . import fa, feedback
 from .equations import of_gradients
-from .rule import Equation, Option, Rule
+from .rule import FORWARD, Equation, Option, Rule
 
 DECAY = Option("decay", "decay λ of W and B", 1e-3)
 
@@ -42,5 +42,5 @@ def equations(net, setting, phase):
                 yield e
 
 
-RULE = Rule(step, equations, fa.extend, fa.carried_by, trains={"forward": ("W", "b", "B")},
+RULE = Rule(step, equations, fa.extend, fa.carried_by, trains={"forward": (*FORWARD, "B")},
             options=(DECAY,), like="fa", carrier="B_{u}")

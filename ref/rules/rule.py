@@ -70,6 +70,9 @@ SCHEDULE = Option("schedule", "train everything on every batch, or a whole pass 
 SIGMA = Option("sigma", "standard deviation of the noise that trains inverses or mirrors")
 
 
+FORWARD = ("W", "b", "gamma", "beta")  # what backpropagation trains
+
+
 @dataclass(frozen=True)
 class Equation:
     """One quantity of a step: its name, its formula in the paper's letters, and the names of the
@@ -118,7 +121,7 @@ class Rule:
     equations: Callable
     extend: Callable = unchanged
     feedback: Callable = None
-    trains: dict = field(default_factory=lambda: {"forward": ("W", "b")})
+    trains: dict = field(default_factory=lambda: {"forward": FORWARD})
     noise: str = None
     redrawn: Callable = lambda setting: ()
     options: tuple = ()
@@ -161,7 +164,7 @@ class Rule:
 
     def noisy_layers(self, net):
         """The l of every ε_l."""
-        return [l - 1 for l in sorted(net.maps_of(self.noise))] if self.noise else []
+        return sorted({net.reads(l) for l in net.maps_of(self.noise)}) if self.noise else []
 
     def build(self, net, setting):
         """The network extended as a setting says."""

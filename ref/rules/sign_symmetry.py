@@ -23,14 +23,13 @@ def extend(net, magnitude="uniform"):
     """The network, with B_l like W_l for l = 2..L unless the magnitude is one number."""
     if magnitude == "uniform":
         return net
-    return net.adding("B", {l: net.map[l] for l in range(2, net.L + 1)})
+    return net.adding("B", feedback.maps(net))
 
 
 def carried_by(net, params, magnitude):
     """{l: M_l ∘ sign W_l} for l = 2..L."""
     F = {}
-    for l in range(2, net.L + 1):
-        m = net.map[l]
+    for l, m in feedback.maps(net).items():
         M = sqrt(2 / (m.fan_in + m.fan_out)) if magnitude == "uniform" else abs(params["B"][l])
         F[l] = M * sign(params["W"][l])
     return F
@@ -39,7 +38,7 @@ def carried_by(net, params, magnitude):
 def step(net, params, x, y, *, magnitude, eps=None, phase="both"):
     """One batch: x (N, *shape_0), y (N, *shape_L) -> h, loss (N,), delta, dW, db."""
     F = carried_by(net, params, magnitude)
-    return feedback.step(net, params, x, y, lambda h, e: feedback.deltas(net, h, e, F))
+    return feedback.step(net, params, x, y, lambda kept, e: feedback.deltas(net, kept, e, F))
 
 
 def equations(net, setting, phase):

@@ -20,7 +20,7 @@ from math import prod
 from ..network import forward
 from . import fa, feedback
 from .equations import outer
-from .rule import SCHEDULE, SIGMA, Equation, Option, Rule
+from .rule import FORWARD, SCHEDULE, SIGMA, Equation, Option, Rule
 
 DECAY = Option("decay", "decay λ of what is learned", 1.0)
 
@@ -30,7 +30,7 @@ def mirror_gradients(net, params, eps, sigma, decay):
     W, B = params["W"], params["B"]
     dB = {}
     for l in B:
-        noise = eps[l - 1]
+        noise = eps[net.reads(l)]
         u = net.map[l].forward(W[l], noise)
         if l < net.L:
             u = net.act[l].value(u)
@@ -75,7 +75,7 @@ def equations(net, setting, phase):
 
 
 RULE = Rule(step, equations, fa.extend, fa.carried_by,
-            trains={"mirror": ("B",), "forward": ("W", "b")}, noise="B", like="fa",
+            trains={"mirror": ("B",), "forward": FORWARD}, noise="B", like="fa",
             options=(SCHEDULE, SIGMA, DECAY), carrier="B_{u}",
             defaults={"sigma": 0.1, "mirror_lr": 1e-3, "mirror_beta1": 0.9, "mirror_beta2": 0.999,
                       "mirror_epsilon": 1e-8},

@@ -1,0 +1,102 @@
+"""Batch norm (Ioffe & Szegedy 2015), per channel, over the m = N H W values that a batch has of it.
+
+    training      μ = Σ a / m,  σ² = Σ (a - μ)² / m           biased: of this batch alone
+                  x̂ = (a - μ) / √(σ² + ε)
+                  y = γ x̂ + β
+    evaluation    the same with the running mean and variance for μ and σ²
+    running       r <- (1 - momentum) r + momentum μ, and σ² m / (m - 1), unbiased, for the variance
+
+The way down in training goes through μ and σ² too; sums are over the m values:
+
+    dβ = Σ v,  dγ = Σ v x̂
+    da = γ / (m √(σ² + ε)) · (m v - dβ - x̂ dγ)
+
+and in evaluation, where nothing of the batch is in μ and σ², da = γ v / √(σ² + ε).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..backend import get_xp
+from ..common.command import UserError
+
+
+class Normalised(NamedTuple):
+    """What the way down, the running statistics and reference files need.
+
+    x_hat      (N, ..., C);  scale  γ / √(σ² + ε), (C,)
+    mean, var  μ and the *unbiased* variance, (C,); None in evaluation, as is x_hat
+    """
+
+    x_hat: object
+    scale: object
+    mean: object
+    var: object
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """channels  C, the size of the last axis (of a dense layer: its units)."""
+
+    channels: int
+    epsilon: float = 1e-5
+    momentum: float = 0.1
+    name = "bn"
+
+    @property
+    def shape(self):
+        """Of γ, β and the running statistics."""
+        return (self.channels,)
+
+    def value(self, a, theta, skip=None, train=True):
+        """(y, Normalised). Overwrites a. Raises UserError where a batch has one value a channel."""
+        if not train:
+            scale = theta["gamma"] / get_xp(a).sqrt(theta["running_var"] + self.epsilon)
+            a -= theta["running_mean"]
+            a *= scale
+            a += theta["beta"]
+            return a, Normalised(None, scale, None, None)
+        m = a.size // self.channels
+        if m == 1:
+            raise UserError("batch norm needs more than one value a channel to train: give batches "
+                            "of at least 2 examples (the last one of a pass too: --batch-size)")
+        mean = per_channel(a) / m
+        a -= mean
+        var = per_channel(a * a) / m
+        inverse = 1 / get_xp(a).sqrt(var + self.epsilon)
+        a *= inverse
+        y = a * theta["gamma"]
+        y += theta["beta"]
+        return y, Normalised(a, theta["gamma"] * inverse, mean, var * (m / (m - 1)))
+
+    def pull(self, kept, v):
+        if kept.x_hat is None:
+            return v * kept.scale, {}
+        m = v.size // self.channels
+        product = v * kept.x_hat
+        dbeta, dgamma = per_channel(v), per_channel(product)
+        d = v - dbeta / m
+        get_xp(v).multiply(kept.x_hat, dgamma / m, out=product)
+        d -= product
+        d *= kept.scale
+        return d, {"gamma": dgamma, "beta": dbeta}
+
+    def running(self, kept, theta):
+        """{"running_mean": ..., "running_var": ...} after the batch that `kept` is of."""
+        old, k = 1 - self.momentum, self.momentum
+        return {"running_mean": old * theta["running_mean"] + k * kept.mean,
+                "running_var": old * theta["running_var"] + k * kept.var}
+
+    def out_shape(self, shape):
+        return shape
+
+
+def per_channel(v):
+    """Σ over all axes but the last: (N, ..., C) -> (C,).
+
+    Over the batch as a product with ones, which BLAS does at the speed of memory; over the places
+    in double precision, so that float32 keeps its digits however many there are.
+    """
+    xp = get_xp(v)
+    places = (xp.ones(len(v), v.dtype) @ v.reshape(len(v), -1)).reshape(-1, v.shape[-1])
+    return places.sum(axis=0, dtype=xp.result_type(v.dtype, xp.float64)).astype(v.dtype)
