@@ -3,31 +3,21 @@
     build("mnist-lc")                                                            by name
     build("local 3x3x32/2, dense 1024, softmax 10", in_shape=(28, 28, 1))        by its layers
 
-Layers, from the input up, separated by commas:
-
-    dense UNITS                    fully connected
-    local HEIGHTxWIDTHxCHANNELS    locally connected; /STRIDE behind it, 1 without
-    conv HEIGHTxWIDTHxCHANNELS     the same with weights shared over positions
-    softmax CLASSES                the output of a classifier: fully connected, cross-entropy
-    reconstruction                 the output of an autoencoder: fully connected, of the input's
-                                   shape, identity, squared error
-
-Words behind a layer, in any order: "dense 256 relu nobias"
-
-    tanh, relu, identity           its nonlinearity, tanh without (section 3); not of the output
-    nobias                         no b_l: a_l = W_l h_{l-1}
-
-Weights are drawn from Glorot & Bengio's distribution whatever the nonlinearity.
-`python -m ref.architectures` prints what each one holds.
+ref/layers.py has the language of such lines. Besides, the networks of papers that answer this one:
+AlexNet as Xiao et al. 2018 trained it (batch norm, no dropout), the ResNets of He et al. 2015 for
+ImageNet and CIFAR, and BioTorch's LeNets (Sanfiz & Akrout 2021), each with the initial weights of
+its reference (ref/initial.py). `python -m ref.architectures` prints what each one holds.
 """
 
 import re
+from dataclasses import replace
 from math import prod
 
-from . import activations, losses
-from .common.command import UserError
-from .linear import Convolution, Dense, LocallyConnected
-from .network import SYMBOLS, Network
+from . import layers as grammar
+from . import losses
+from .layers import ArchitectureError
+from .network import FORWARD, SYMBOLS
+from .units import BatchNorm
 
 _LOCAL = {
     "mnist": ((28, 28, 1), "local 3x3x32/2, local 3x3x64/2, dense 1024, softmax 10"),
@@ -43,6 +33,17 @@ _LOCAL = {
     ),
 }
 
+
+def _cifar_resnet(n):
+    """He et al. 2015, section 4.2: 6n + 2 layers, shortcuts without parameters."""
+    stages = [f"block {channels}{stride} a, " + f"block {channels} a, " * (n - 1)
+              for channels, stride in ((16, ""), (32, "/2"), (64, "/2"))]
+    return "conv 3x3x16 pad 1 bn relu, " + "".join(stages) + "mean, softmax 10"
+
+
+_RESNET_18 = "".join(f"block {c}{stride}, block {c}, "
+                     for c, stride in ((64, ""), (128, "/2"), (256, "/2"), (512, "/2")))
+
 # name: (shape of the input, layers)
 NAMED = {
     "mnist-fc": ((28, 28, 1), "dense 256, " * 5 + "softmax 10"),
@@ -50,14 +51,34 @@ NAMED = {
     **{f"{data}-lc": entry for data, entry in _LOCAL.items()},
     **{f"{data}-conv": (s, net.replace("local", "conv")) for data, (s, net) in _LOCAL.items()},
     "mnist-autoencoder": ((28, 28, 1), "dense 512, dense 64, dense 512, reconstruction"),
+    "alexnet": (
+        (224, 224, 3),
+        "conv 11x11x64/4 pad 2 bn relu, maxpool 3/2, conv 5x5x192 pad 2 bn relu, maxpool 3/2, "
+        "conv 3x3x384 pad 1 bn relu, conv 3x3x256 pad 1 bn relu, conv 3x3x256 pad 1 bn relu, "
+        "maxpool 3/2, dense 4096 bn relu, dense 4096 bn relu, softmax 1000",
+    ),
+    "resnet18": (
+        (224, 224, 3),
+        f"conv 7x7x64/2 pad 3 bn relu, maxpool 3/2 pad 1, {_RESNET_18}mean, softmax 1000",
+    ),
+    "resnet18-cifar": ((32, 32, 3), f"conv 3x3x64 pad 1 bn relu, {_RESNET_18}mean, softmax 10"),
+    "resnet20": ((32, 32, 3), _cifar_resnet(3)),
+    "resnet56": ((32, 32, 3), _cifar_resnet(9)),
+    # 28x28 with zeros around it is the 32x32 of its reference
+    "lenet-mnist": (
+        (28, 28, 1),
+        "conv 5x5x6 pad 2 relu, maxpool 2, conv 5x5x16 pad 0 relu, maxpool 2, "
+        "conv 5x5x120 pad 0 relu, dense 84 relu, softmax 10",
+    ),
+    "lenet-cifar": (
+        (32, 32, 3),
+        "conv 3x3x32 pad 0 relu, maxpool 2, conv 3x3x64 pad 0 relu, maxpool 2, "
+        "conv 3x3x128 pad 0 relu, mean, dense 256 relu, softmax 10",
+    ),
 }
 
-HIDDEN = {act.name: act for act in (activations.tanh, activations.relu, activations.identity)}
-BEHIND = (*HIDDEN, "nobias")  # words behind a layer's size
-
-
-class ArchitectureError(UserError):
-    """A network that can't be built; the message points at the wrong word."""
+# Initial weights where they are not Glorot's (ref/initial.py).
+INITIAL = {"alexnet": "fan-in", "resnet18": "he-fan-out", "resnet18-cifar": "he-fan-out"}
 
 
 def build(name, in_shape=None, output="probabilities"):
@@ -82,81 +103,13 @@ def build(name, in_shape=None, output="probabilities"):
             'or describe one: "local 3x3x32/2, dense 256, softmax 10"')
     if in_shape is None:
         raise ArchitectureError(f"{name!r} needs the shape of its input")
-    maps, act, unbiased = {}, {}, set()
-    shape = tuple(in_shape)
-    tokens = [token.strip() for token in layers.split(",")]
-    for l, token in enumerate(tokens, 1):
-        words = token.split()
-        kind = words[0] if words else ""
-        if (kind in ("softmax", "reconstruction")) != (l == len(tokens)):
-            raise ArchitectureError(
-                f"layer {l}, {token!r}: the last layer, and only the last, must be "
-                "`softmax CLASSES` or `reconstruction` (commas separate layers)")
-        size, behind = _split(words)
-        maps[l] = _linear_map(l, token, size, shape, tuple(in_shape))
-        act[l] = _nonlinearity(l, token, behind, l == len(tokens))
-        if "nobias" in behind:
-            unbiased.add(l)
-        shape = maps[l].out_shape
-    if kind == "reconstruction":
-        act[l], loss = activations.identity, losses.squared_error
-    elif output == "logits":
-        act[l], loss = activations.identity, losses.cross_entropy_logits
-    else:
-        act[l], loss = activations.softmax, losses.cross_entropy
-    return Network(maps, act, loss, unbiased=frozenset(unbiased))
+    net = grammar.read(layers, in_shape, output)
+    return replace(net, initial=INITIAL[name]) if name in INITIAL else net
 
 
 def is_autoencoder(net):
     """Whether the network's targets are its own inputs."""
     return net.loss is losses.squared_error
-
-
-def _split(words):
-    """(the words that make the linear map, those behind them): `dense 256` and `relu nobias`."""
-    n = 1 if words[:1] == ["reconstruction"] else 2
-    return words[:n], words[n:]
-
-
-def _nonlinearity(l, token, behind, last):
-    """The σ_l that the words behind a layer say. Raises ArchitectureError for one unknown, said
-    twice, or a nonlinearity of the output."""
-    for word in behind:
-        if word not in BEHIND or behind.count(word) > 1:
-            raise ArchitectureError(f"layer {l}, {token!r}: {word!r} behind a layer: expected any "
-                                    f"of {', '.join(BEHIND)}, each once")
-    named = [word for word in behind if word in HIDDEN]
-    if len(named) > 1 or named and last:
-        why = "the output's goes with its loss" if last else "one nonlinearity a layer"
-        raise ArchitectureError(f"layer {l}, {token!r}: {' and '.join(named)}: {why}")
-    return HIDDEN[named[0]] if named else activations.tanh
-
-
-def _linear_map(l, token, words, shape, in_shape):
-    match words:
-        case ["dense" | "softmax", units] if re.fullmatch(r"0*[1-9]\d{0,8}", units, re.A):
-            return Dense(shape, (int(units),))
-        case ["reconstruction"]:
-            return Dense(shape, in_shape)
-        case ["local" | "conv" as kind, size]:
-            numbers = re.fullmatch(r"(\d{1,4})x(\d{1,4})x(\d{1,6})(?:/(\d{1,4}))?", size, re.A)
-            if numbers is None:
-                raise ArchitectureError(
-                    f"layer {l}, {token!r}: {size!r} is not HEIGHTxWIDTHxCHANNELS or "
-                    "HEIGHTxWIDTHxCHANNELS/STRIDE, such as 3x3x32/2")
-            height, width, channels, stride = (int(n or 1) for n in numbers.groups())
-            if 0 in (height, width, channels, stride):
-                raise ArchitectureError(f"layer {l}, {token!r}: {size!r} has a size of 0")
-            if len(shape) != 3:
-                raise ArchitectureError(
-                    f"layer {l}, {token!r}: {kind!r} needs an image (H, W, C) below it, "
-                    f"but the layer below gives {_x(shape)} units")
-            made = LocallyConnected if kind == "local" else Convolution
-            return made(shape, channels, (height, width), stride)
-    raise ArchitectureError(
-        f"layer {l}, {token!r}: expected `dense UNITS`, `local HxWxC/STRIDE`, "
-        "`conv HxWxC/STRIDE`, `softmax CLASSES` or `reconstruction`, and behind it any of "
-        + ", ".join(BEHIND))
 
 
 def _x(shape):
@@ -170,27 +123,49 @@ def describe(name, net, trained_symbols, batch_size, itemsize=4):
     activities of a batch; work space for patches comes on top.
     """
     yield f"{name}: input {_x(net.shape(0))}"
-    yield (f"  {'l':>2} {'map':<22} {'output':>11} {'parameters':>12} {'of inverse':>12} "
+    words = {l: _words(net, l) for l in net.map}
+    width = max(22, *map(len, words.values()))
+    yield (f"  {'l':>2} {'map':<{width}} {'output':>11} {'parameters':>12} {'of inverse':>12} "
            f"{'multiply-adds':>14}")
     size = {s: {l: prod(shape) for l, shape in net.shapes_of(s).items()} for s in SYMBOLS}
     trained = sum(sum(size[s].values()) for s in trained_symbols)
     fixed = sum(sum(layers.values()) for layers in size.values()) - trained
     for l, m in net.map.items():
-        forward = size["W"][l] + size["b"].get(l, 0)
+        forward = sum(size[s].get(l, 0) for s in FORWARD)
         inverse = size["V"].get(l, 0) + size["c"].get(l, 0)
-        yield (f"  {l:2} {_map_name(m) + ', ' + net.act[l].name:<22} {_x(m.out_shape):>11} "
+        yield (f"  {l:2} {words[l]:<{width}} {_x(net.shape(l)):>11} "
                f"{forward:12,} {inverse:12,} {m.multiply_adds:14,}")
     units = sum(prod(net.shape(l)) for l in range(net.L + 1))
-    total = itemsize * (4 * trained + fixed + batch_size * units)
-    yield (f"  trained {trained:,}, fixed {fixed:,}, units {units:,}, multiply-adds of a forward "
-           f"pass {sum(m.multiply_adds for m in net.map.values()):,} an example")
+    total = itemsize * (4 * trained + fixed + batch_size * (units + of_units(net)))
+    forward = sum(sum(size[s].values()) for s in FORWARD)
+    yield (f"  forward parameters {forward:,}, trained {trained:,}, fixed {fixed:,}, units "
+           f"{units:,}, multiply-adds of a forward pass "
+           f"{sum(m.multiply_adds for m in net.map.values()):,} an example")
     yield f"  memory at batch {batch_size}, {8 * itemsize}-bit: {total / 2**20:,.0f} MiB"
 
 
-def _map_name(m):
+def of_units(net):
+    """Numbers that the units of one example keep for the way down beside the h_l: x̂, and the σ(a)
+    that a pool takes."""
+    kept = 0
+    for l, unit in net.units.items():
+        pooled = unit.out_shape(net.map[l].out_shape) != net.map[l].out_shape
+        kept += ((unit.find(BatchNorm) is not None) + pooled) * prod(net.map[l].out_shape)
+    return kept
+
+
+def _words(net, l):
+    """A layer in words: map, unit, and what it reads where that is not the layer before it."""
+    m, words = net.map[l], []
     if m.kind == "dense":
-        return "dense"
-    return f"{m.kind} {_x((*m.kernel, m.channels))}/{m.stride}"
+        words.append("dense")
+    else:
+        words.append(f"{m.kind} {_x((*m.kernel, m.channels))}/{m.stride}")
+    unit = net.unit(l).name
+    if l in net.adds:
+        unit = unit.replace("add", f"add {net.adds[l]}", 1)
+    words.append(unit + (f", from {net.sources[l]}" if l in net.sources else ""))
+    return ", ".join(words)
 
 
 def work():
@@ -199,7 +174,7 @@ def work():
 
     p = Parser(prog="python -m ref.architectures",
                description="Print what networks hold and cost: layers, parameters, memory.")
-    p.add_argument("--arch", help="a name or a line of layers (default: all of Table 3)")
+    p.add_argument("--arch", help="a name or a line of layers (default: all that have a name)")
     p.add_argument("--in-shape", default="28x28x1", metavar="HxWxC",
                    help="input of a network given by its layers (default %(default)s)")
     p.add_argument("--rule", choices=rules.NAMES, metavar="RULE",
@@ -208,7 +183,7 @@ def work():
     args = p.parse_args()
     for name in [args.arch] if args.arch else NAMED:
         in_shape = None if name in NAMED else read_shape(args.in_shape)
-        net, trained = build(name, in_shape), ("W", "b")
+        net, trained = build(name, in_shape), FORWARD
         if args.rule:
             rule = rules.get(args.rule)
             net, trained = rule.extend(net), rule.symbols

@@ -12,11 +12,12 @@ inverses, "B" for feedback, "W_z" and "b_z" for auxiliary outputs, as the rule n
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import sqrt
 
 import numpy as np
 
+from . import initial
 from .activations import Activation
+from .initial import glorot  # noqa: F401  (the distribution of this paper)
 from .losses import Loss
 from .parallel import each
 from .units import BatchNorm, Sigma, Unit
@@ -30,6 +31,7 @@ SYMBOLS = {
     "B": ("B", "weight_shape"),  # feedback
     "W_z": ("W_z", "weight_shape"), "b_z": ("W_z", "bias_shape"),  # of the auxiliary output
 }
+FORWARD = ("W", "b", "gamma", "beta")  # what backpropagation trains
 STATE = ("running_mean", "running_var")  # what changes without being trained
 UNIT = ("gamma", "beta", *STATE)  # what a unit reads beside a and the skip
 STREAMS = {"W": "weights", "V": "inverse", "B": "feedback", "W_z": "auxiliary"}  # seeds.PURPOSES
@@ -44,6 +46,7 @@ class Network:
     units[l]      what stands between a_l and h_l where that is more than σ_l
     sources[l]    the layer whose h it reads where that is not l-1;  adds[l]  the one whose h its
                   unit adds, where there is one
+    initial       the name of the initial distribution of its weights and biases (initial.py)
     maps["V"][l]  the linear map of V_l, whose *transpose* is the inverse g_l (rules/inverses.py)
     maps["B"][l]  the linear map of B_l (rules/fa.py, rules/dfa.py)
     maps["W_z"]   {L: the linear map of W_z}, from h_{L-1} to the auxiliary output
@@ -60,6 +63,7 @@ class Network:
     units: dict = field(default_factory=dict)
     sources: dict = field(default_factory=dict)
     adds: dict = field(default_factory=dict)
+    initial: str = "glorot"
 
     @property
     def L(self):
@@ -103,6 +107,10 @@ class Network:
         lacking = self.unbiased if symbol == "b" else ()
         return {l: getattr(m, SYMBOLS[symbol][1]) for l, m in sorted(self.maps_of(symbol).items())
                 if l not in lacking}
+
+    def draw(self, symbol, rng, linear_map, dtype):
+        """Initial numbers of one array of weights: a kind of feedback has the distribution of W."""
+        return initial.WEIGHTS[self.initial](rng, linear_map, dtype)
 
     def adding(self, symbol, maps):
         """This network with {l: linear map} of one more kind of weights."""
@@ -206,12 +214,6 @@ def sum_to(v, bias_shape):
     return v.sum(axis=tuple(range(v.ndim - len(bias_shape))))
 
 
-def glorot(rng, linear_map, dtype):
-    """Weights of Glorot & Bengio 2010, eq. (16): uniform in ±√(6 / (fan_in + fan_out))."""
-    limit = sqrt(6 / (linear_map.fan_in + linear_map.fan_out))
-    return rng.uniform(-limit, limit, linear_map.weight_shape).astype(dtype)
-
-
 def zero_parameters(net, dtype):
     """{"W": {l: array}, ...} for every map of the network, all zero, as NumPy arrays.
 
@@ -222,7 +224,8 @@ def zero_parameters(net, dtype):
 
 
 def initial_parameters(net, stream, dtype):
-    """Glorot weights and zero biases for every map of the network, as NumPy arrays.
+    """What every map of the network begins with, as NumPy arrays (initial.py): random weights, and
+    zero biases unless net.initial says otherwise; γ = 1, β = 0.
 
     stream(purpose) gives a numpy.random.Generator; each kind of parameter has its own, so that
     networks of one seed have the same W whatever the rule.
@@ -234,7 +237,11 @@ def initial_parameters(net, stream, dtype):
     for symbol, purpose in STREAMS.items():
         rng = stream(purpose)
         for l, m in sorted(net.maps_of(symbol).items()):
-            params[symbol][l] = glorot(rng, m, dtype)
+            params[symbol][l] = net.draw(symbol, rng, m, dtype)
+    if net.initial in initial.BIASES:
+        rng = stream("biases")
+        for l, m in sorted(net.maps_of("b").items()):
+            params["b"][l] = initial.BIASES[net.initial](rng, m, dtype)
     return params
 
 

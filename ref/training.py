@@ -12,7 +12,7 @@ from . import optim
 from .architectures import is_autoencoder
 from .backend import device_normal, get_xp, to_host
 from .heap import keep_freed_memory
-from .network import STATE, flat, forward, glorot
+from .network import STATE, flat, forward
 from .parallel import later
 from .rules.rule import prefix
 from .seeds import address, normal, stream
@@ -103,11 +103,12 @@ class Trainer:
         return {l: sigma * normal(rng, shape, dtype) for l, shape in shapes.items()}
 
     def _redraw(self, symbol, xp, drawn):
-        """New arrays of a symbol for this step, with Glorot's distribution."""
+        """New arrays of a symbol for this step, as drawn at the beginning."""
         rng = stream(self.seed, "magnitude", self.t)
         for l, m in sorted(self.net.maps_of(symbol).items()):
             array = self.params[symbol][l]
-            array[...] = drawn[symbol][l] if drawn else xp.asarray(glorot(rng, m, array.dtype))
+            array[...] = drawn[symbol][l] if drawn else xp.asarray(
+                self.net.draw(symbol, rng, m, array.dtype))
 
     def _update(self, group, out):
         """One step of the optimiser of a group, with the gradients that the rule computed."""

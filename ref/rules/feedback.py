@@ -40,7 +40,7 @@ def step(net, params, x, y, deltas):
     deltas(kept, e) gives ({l: δ_l}, own), as `deltas` above does.
     """
     kept = {}
-    h, a_L = forward(net, params, x, kept)
+    h, a_L = forward(net, params, x, kept=kept)
     e = net.loss.error(h[net.L], y)
     delta, own = deltas(kept, e)
     return {"h": h, "loss": net.loss.value(a_L, y), "delta": delta, **gradients(net, h, delta),

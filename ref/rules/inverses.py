@@ -21,6 +21,7 @@ Both are means over the batch, and over the units sums ("sum") or means ("mean")
 
 from math import prod
 
+from ..common.command import UserError
 from ..linear import Dense
 from ..network import f, sum_to
 from ..parallel import each
@@ -57,7 +58,14 @@ def extend(net, layers, inverse="same"):
     inverse  "same"   V_l has the structure of W_lᵀ (section 5.4)
              "wide"   the same with a receptive field 2 larger in each direction (section 3.2)
              "dense"  fully connected (section 3.2)
+    Raises UserError where a layer has no inverse: g_l undoes σ_l(W_l h_{l-1} + b_l) and no more.
     """
+    for l in net.map:
+        if l in net.units or l in net.sources:
+            more = net.unit(l).name if l in net.units else f"reads layer {net.reads(l)}"
+            raise UserError(f"layer {l} ({more}) has no inverse, and this rule trains one of every "
+                            "layer: it takes chains of layers with a nonlinearity alone between "
+                            "them; another rule, or such a network")
     made = {"same": lambda m: m, "wide": lambda m: m.wider(),
             "dense": lambda m: Dense(m.in_shape, m.out_shape)}[inverse]
     return net.adding("V", {l: made(net.map[l]) for l in layers})

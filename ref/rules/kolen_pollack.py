@@ -11,9 +11,10 @@ what they began with is forgotten and what is left is the same:
 By gradient descent with rate η, W_l - B_l shrinks by 1 - ηλ at every step, exactly.
 """
 
+from ..network import FORWARD
 from . import fa, feedback
 from .equations import of_gradients
-from .rule import FORWARD, Equation, Option, Rule
+from .rule import Equation, Option, Rule
 
 DECAY = Option("decay", "decay λ of W and B", 1e-3)
 

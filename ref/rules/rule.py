@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from inspect import signature
 from math import inf, isfinite, nan
 
-from ..network import f, initial_parameters
+from ..network import FORWARD, f, initial_parameters
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,6 @@ SCHEDULE = Option("schedule", "train everything on every batch, or a whole pass 
                   "(or mirrors) and then one for the forward parameters, in every epoch",
                   "parallel", ("parallel", "alternating"))
 SIGMA = Option("sigma", "standard deviation of the noise that trains inverses or mirrors")
-
-
-FORWARD = ("W", "b", "gamma", "beta")  # what backpropagation trains
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ a whole pass of each in turn.
 
 from math import prod
 
-from ..network import forward
+from ..network import FORWARD, forward
 from . import fa, feedback
 from .equations import outer
-from .rule import FORWARD, SCHEDULE, SIGMA, Equation, Option, Rule
+from .rule import SCHEDULE, SIGMA, Equation, Option, Rule
 
 DECAY = Option("decay", "decay λ of what is learned", 1.0)
 
