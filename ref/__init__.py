@@ -1,7 +1,7 @@
 """Biologically motivated learning rules in plain array code (Bartunov et al. 2018).
 
 The order in which to read it: README.md. Symbols, rooms and where each equation is: NOTES.md.
-From Python: ref.fit, ref.load, ref.Trainer, ref.verify (python.py), ref.plot (plot.py).
+From Python: ref.fit, ref.load, ref.Trainer, ref.verify (python.py), ref.plot, ref.export.
 """
 
 import os
@@ -24,7 +24,7 @@ else:
 __version__ = "0.1.0"
 
 PYTHON = ("fit", "load", "Trainer", "verify")  # ref/python.py
-CALLED = ("plot",)  # modules that are commands and, called, functions (common/called.py)
+CALLED = ("plot", "export")  # modules that are commands and, called, functions (common/called.py)
 
 
 def __getattr__(name):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import architectures, rules, settings, training
+from . import architectures, imported, rules, settings, training
 from .augmentation import FLIPS
 from .backend import select, to_device
 from .common.command import UsageError
@@ -25,6 +25,7 @@ DEFAULTS = {
     "dtype": "float32", "backend": "numpy", "device_noise": False, "validation": 0,
     "angles": False, "crop_padding": None, "flip": None, "out": None, "checkpoint_every": 1,
     "checkpoint_minutes": 10, "resume": None, "allow_changed_data": False,
+    "init": None,
 }
 # What these may be, for Python; on the command line argparse holds them to the same.
 LIMITS = (
@@ -72,10 +73,11 @@ def begin(args, data=None):
 
     args  argparse.Namespace with the names of DEFAULTS, `rule` and the options of a setting
     data  a data.Data; by default args.data is opened
-    Raises UserError: UsageError, DataFormatError, ArchitectureError.
+    Raises UserError: UsageError, DataFormatError, ArchitectureError, InitialError.
     """
     if args.rule is None:
         raise UsageError(f"--rule is missing; there are {', '.join(rules.ALL)}")
+    first = first_of(args)
     setting, source = resolve(args)
     settings.check_used(setting, given_in(args))
     if args.device_noise and not rules.get(args.rule).noise:
@@ -87,7 +89,22 @@ def begin(args, data=None):
         args.data = args.data or "digits"
         data = open_data(find_data(args.data), args.validation)
     net = build(args.arch, args.rule, setting, data)
-    return Beginning(args, setting, source, data, new_trainer(args, setting, net))
+    trainer = new_trainer(args, setting, net)
+    if first:
+        imported.apply(first, trainer)
+    return Beginning(args, setting, source, data, trainer)
+
+
+def first_of(args):
+    """The Initial that args.init names, or None; its settings are args' where none are given."""
+    if args.init is None:
+        return None
+    first = imported.read(args.init)
+    args.init = first.path  # a state dict itself can't stand in config.json
+    for key, value in first.settings.items():
+        if getattr(args, key) is None:
+            setattr(args, key, value)
+    return first
 
 
 def given_in(args):

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from . import architectures, begin, folder, lines, rules, settings, training
+from . import architectures, begin, folder, initial, lines, rules, settings, training
 from .arrays import arrays_as_data
 from .backend import to_host
 from .common.command import UsageError, tell
@@ -144,10 +144,14 @@ def Trainer(rule, arch=begin.DEFAULTS["arch"], in_shape=None, seed=0, dtype="flo
     and returns everything that the rule computed on the way, by name: "h", "delta", "dW", ...
     """
     args = _arguments(rule, arch, {"seed": seed, "dtype": dtype, "backend": backend, **given})
+    first = begin.first_of(args)
     setting, _ = begin.resolve(args)
     settings.check_used(setting, given)
     net = architectures.build(arch, in_shape, setting.get("output", "probabilities"))
-    return begin.new_trainer(args, setting, rules.get(rule).build(net, setting))
+    trainer = begin.new_trainer(args, setting, rules.get(rule).build(net, setting))
+    if first:
+        initial.apply(first, trainer)
+    return trainer
 
 
 def verify(path, against=None, rtol=None):

@@ -14,7 +14,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from . import architectures, backend, checkpoint, folder, lines, rules, training
+from . import architectures, backend, checkpoint, folder, imported, lines, rules, training
 from .augmentation import FLIPS
 from .begin import begin, build, new_trainer
 from .common import command, version
@@ -68,6 +68,8 @@ def parser():
                    help="record, for each layer, the angle in degrees between the rule's dW and "
                         "backpropagation's on the first 250 training examples, that of B or V to "
                         "W, and the ratios of their norms (ref/alignment.py)")
+    p.add_argument("--init", metavar="FILE|RUN",
+                   help="parameters to begin with: a PyTorch state dict (.pt), .npz, or a run")
     c = p.add_argument_group("checkpoints")
     c.add_argument("--resume", metavar="RUN", help="go on with the run in this folder")
     c.add_argument("--checkpoint-every", type=count, default=1, metavar="EPOCHS",
@@ -143,6 +145,8 @@ def resume(args):
     found = checkpoint.load(out, warn=say)
     if found is None:
         tell(f"{out}: no checkpoint yet, starting at the beginning")
+        if arguments.get("init"):
+            imported.apply(imported.read(arguments["init"]), trainer)
     else:
         run.restore(*found)
         done = run.epoch > (arguments["epochs"] or DEFAULT_EPOCHS)

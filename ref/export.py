@@ -1,0 +1,117 @@
+"""A run's parameters for other programs: python -m ref.export RUN --to torch
+
+Writes RUN/network.pt, a PyTorch state dict (--to npz: RUN/network.npz, the same names and numbers
+for NumPy), in channels-first layouts (layouts.py), and beside it network.json: what the network is
+and how it was trained. The names are layer1.weight, layer1.bias, ...; with --all also what belongs
+to the rule: inverse2.weight (V) and .bias (c), feedback2.weight (B), auxiliary.weight (W_z).
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from . import python
+from .common import command, files
+from .common.called import called_as
+from .common.command import Parser, UsageError, new_file
+from .layouts import NAMES, outward
+from .network import SYMBOLS
+
+PAIRS = (("W", "b"), ("V", "c"), ("B",), ("W_z", "b_z"))  # in the order of a state dict
+KINDS = {"torch": ".pt", "npz": ".npz"}
+
+
+def arrays(net, params, every=False):
+    """{name there: NumPy array}, of the forward parameters alone or of all.
+
+    Each is an array of its own, contiguous, and of the parameters' type.
+    """
+    return {NAMES[symbol].format(l=l): np.ascontiguousarray(
+                outward(net.maps_of(symbol)[l], SYMBOLS[symbol][1], params[symbol][l]))
+            for pair in (PAIRS if every else PAIRS[:1]) for l in sorted(params[pair[0]])
+            for symbol in pair if l in params.get(symbol, ())}
+
+
+def export(run, to="torch", out=None, every=False):
+    """The parameters of a run for another program, and the file of them where `out` names one.
+
+    run    a run's folder, or what ref.fit and ref.load return
+    to     "torch": a state dict, {name: tensor};  "npz": {name: NumPy array};
+           "module": a torch.nn.Module with these parameters, (N, C, H, W) -> h_L
+    every  whether with the rule's own: inverses, feedback
+    Raises UserError: FolderError, UsageError; where PyTorch is not there, how to install it.
+    """
+    if to not in (*KINDS, "module"):
+        raise UsageError(f"to {to!r}: there are {', '.join(KINDS)}, module")
+    if to == "module" and (out is not None or every):
+        raise UsageError("to 'module': it is not a file, and has the forward parameters alone")
+    run = python.load(run) if isinstance(run, str | os.PathLike) else run
+    found = arrays(run.net, run.params, every)
+    if to == "npz":
+        if out is not None:
+            _write(out, run, found, lambda path: _write_npz(path, found))
+        return found
+    from .torch_net import module, torch
+
+    state = {name: torch.from_numpy(array) for name, array in found.items()}
+    if to == "module":
+        made = module(run.net, next(iter(state.values())).dtype)
+        made.load_state_dict(state)
+        return made
+    if out is not None:
+        _write(out, run, found, lambda path: torch.save(state, path))
+    return state
+
+
+def settings(run):
+    """What network.json says: enough to build the network and to train it on."""
+    arguments, data = run.config["arguments"], run.config["data"]
+    return {"arch": arguments["arch"], "in_shape": list(run.net.shape(0)),
+            "rule": arguments["rule"], "hyperparameters": run.config["hyperparameters"],
+            "dtype": arguments["dtype"], "data": data["name"],
+            "classes": data.get("classes"), "epochs": len(run.rows)}
+
+
+def _write(out, run, found, fill):
+    files.write(out, fill, 2 * sum(array.nbytes for array in found.values()))
+    text = json.dumps(settings(run), indent=2) + "\n"
+    files.write(Path(out).with_suffix(".json"), lambda path: path.write_text(text))
+
+
+def _write_npz(path, found):
+    with open(path, "wb") as file:  # np.savez would add .npz to a temporary name
+        np.savez(file, **found)
+
+
+def parser():
+    p = Parser(prog="python -m ref.export", description=__doc__)
+    p.add_argument("run", metavar="RUN", help="a folder of ref.train")
+    p.add_argument("--to", choices=tuple(KINDS), default="torch", help="default %(default)s")
+    p.add_argument("--out", type=new_file, metavar="FILE",
+                   help="default: network.pt or network.npz in the run's folder")
+    p.add_argument("--all", action="store_true", dest="every",
+                   help="the rule's own arrays too: inverses, feedback")
+    return p
+
+
+def work():
+    args = parser().parse_args()
+    out = args.out or Path(args.run) / f"network{KINDS[args.to]}"
+    if out.suffix == ".json":
+        raise UsageError(f"--out {out}: the settings go there; name the parameters' file otherwise")
+    found = export(args.run, args.to, out, args.every)
+    for name, array in found.items():
+        command.tell(f"{name:18} {tuple(array.shape)}")
+    command.tell(f"wrote {out} and {out.with_suffix('.json').name}")
+
+
+def main():
+    command.run(work)
+
+
+if __name__ == "__main__":
+    main()
+else:
+    called_as(__name__, export)
