@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from . import architectures, begin, folder, initial, lines, rules, settings, training
+from . import architectures, begin, folder, imported, lines, rules, settings, training
 from .arrays import arrays_as_data
 from .backend import to_host
 from .common.command import UsageError, tell
@@ -150,7 +150,7 @@ def Trainer(rule, arch=begin.DEFAULTS["arch"], in_shape=None, seed=0, dtype="flo
     net = architectures.build(arch, in_shape, setting.get("output", "probabilities"))
     trainer = begin.new_trainer(args, setting, rules.get(rule).build(net, setting))
     if first:
-        initial.apply(first, trainer)
+        imported.apply(first, trainer)
     return trainer
 
 
