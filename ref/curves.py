@@ -16,7 +16,7 @@ from .run import DEFAULT_EPOCHS
 PARTS = {"train": 0.05, "validation": 0.25, "test": 0.25}  # and how early errors are no matter
 FEW = 4  # differences that a legend names
 # acronyms in capitals: "ao-sdtp" is AO-SDTP, "hybrid" hybrid
-NAMES = {rule: rule.upper() if max(map(len, rule.split("-"))) < 5 else rule for rule in rules.NAMES}
+NAMES = {rule: rule.upper() if max(map(len, rule.split("-"))) < 5 else rule for rule in rules.ALL}
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Curves:
         except (OSError, ValueError, KeyError, TypeError):
             raise folder.FolderError(
                 f"{path}: not a run's folder (it has no whole config.json)") from None
-        if config["arguments"].get("rule") not in rules.NAMES:
+        if config["arguments"].get("rule") not in rules.ALL:
             raise folder.FolderError(f"{path}: config.json has an unknown rule")
         return cls(Path(path), config, folder.read_metrics(path))
 

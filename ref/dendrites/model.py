@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..activations import Activation
+from ..activations import Activation, tanh
 from ..common.command import UsageError
 from ..linear import Dense
 from ..losses import Loss, cross_entropy
@@ -66,9 +66,10 @@ def build(net, setting):
     Raises UsageError for layers that are not fully connected, or no classes.
     """
     for l, m in net.map.items():
-        if m.kind != "dense":
-            raise UsageError(f"--arch: layer {l} is {m.kind}; segregated dendrites are fully "
-                             'connected: "dense 500, softmax 10"')
+        plain = m.kind == "dense" and (l == net.L or net.act[l] is tanh) and l not in net.unbiased
+        if not plain:
+            raise UsageError(f"--arch: layer {l} is of a kind that segregated dendrites do not "
+                             'have; theirs are `dense UNITS`: "dense 500, softmax 10"')
     if net.loss is not cross_entropy:
         raise UsageError("--arch: segregated dendrites learn classes; end with `softmax CLASSES`")
     L = net.L
