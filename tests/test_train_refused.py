@@ -200,6 +200,8 @@ def test_options_that_a_rule_does_not_have(refused, train, rule, option):
 
 def test_the_options_above_are_all_there_are():
     known = {*OPTIONS, *NUMBERS, *CHOICES}
+    known |= {f"--{option.name.replace('_', '-')}" for rule in rules.WITH_OWN_NETWORK
+              for option in rules.get(rule).options}  # tests/test_dendrites_training.py
     assert {f"--{key.replace('_', '-')}" for key in
             (*settings.every(), *hyperparameters.GENERIC)} <= known
 

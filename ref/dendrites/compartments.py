@@ -41,20 +41,17 @@ def output_current(c, V, V_b, y=None):
     return flow
 
 
-def leak(c, V_b, y=None, hidden=True):
-    """(a, drive) of the same step of Euler's method written V ← a V + drive; V_b (..., n).
-
-    Without V_a: for g_a = 0.
-    """
+def euler(c, y=None, hidden=True):
+    """(a, g, drive): Euler's step of those equations, for g_a = 0, is V ← a V + g V_b + drive."""
     g = c.g_b if hidden else c.g_d
-    total, drive = c.g_l + g, c.g_l * c.V_R + g * V_b
+    total, drive = c.g_l + g, c.g_l * c.V_R
     if y is not None:
         total = total + c.g_teach
         drive = drive + c.g_teach * (y * c.E_E + (1 - y) * c.E_I)
-    return 1 - total / c.C_m, drive / c.C_m
+    return 1 - total / c.C_m, g / c.C_m, drive / c.C_m
 
 
 def output_at_rest(c, V_b, y=None):
     """V of the output where dV/dt = 0."""
-    a, drive = leak(c, V_b, y, hidden=False)
-    return drive / (1 - a)
+    a, g, drive = euler(c, y, hidden=False)
+    return (g * V_b + drive) / (1 - a)

@@ -20,7 +20,9 @@ class Poisson:
         events = self.rng.poisson(self.phi_max * p.size)
         where = self.rng.integers(0, p.size, events)
         kept = where[self.rng.random(events, dtype=np.float32) < p.ravel()[where]]
-        return np.bincount(kept, minlength=p.size).reshape(p.shape).astype(p.dtype)
+        N = np.zeros(p.size, p.dtype)
+        np.add.at(N, kept, p.dtype.type(1))
+        return N.reshape(p.shape)
 
     def hold(self, t, x, T):
         N = np.zeros((T, len(x)), x.dtype)
