@@ -240,6 +240,8 @@ def test_learning_rates_are_the_papers(arch, lr, output_lr):
     (["--batch-size", "100"], ("--batch-size 100", "one image at a time")),
     (["--optimizer", "adam"], ("--optimizer adam", "sgd")),
     (["--beta1", "0.5"], ("--beta1",)),
+    (["--momentum", "0.5"], ("--momentum",)),
+    (["--weight-decay", "0.5"], ("--weight-decay",)),
     (["--sigma", "0.5"], ("--sigma",)),
     (["--kernel-steps", "2.5"], ("--kernel-steps",)),
     (["--hyperparameters", "paper"], ("Table 5",))), ids=str)

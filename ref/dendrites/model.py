@@ -53,6 +53,9 @@ def check(setting):
     if setting["plateaus"] == "random" and setting["phase_ms"] < 35:
         raise UsageError(f"--phase-ms {setting['phase_ms']}: --plateaus random averages 30 ms that "
                          "end up to 5 ms before the phase does, and so needs 35 or more")
+    for name in ("momentum", "weight_decay"):
+        if setting.get(name):
+            raise UsageError(f"--{name.replace('_', '-')}: segregated dendrites have none")
     for name in ("lr", "output_lr"):
         if setting[name] > 10:
             raise UsageError(f"--{name.replace('_', '-')} {setting[name]:g}: far too large; rates "
@@ -66,8 +69,8 @@ def build(net, setting):
     Raises UsageError for layers that are not fully connected, or no classes.
     """
     for l, m in net.map.items():
-        plain = m.kind == "dense" and (l == net.L or net.act[l] is tanh) and l not in net.unbiased
-        if not plain:
+        plain = m.kind == "dense" and (l == net.L or net.act[l] is tanh)
+        if not plain or l in net.unbiased or l in net.units or net.reads(l) != l - 1:
             raise UsageError(f"--arch: layer {l} is of a kind that segregated dendrites do not "
                              'have; theirs are `dense UNITS`: "dense 500, softmax 10"')
     if net.loss is not cross_entropy:
