@@ -8,7 +8,8 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=["ref", "ref.common", "ref.dendrites", "ref.linear", "ref.reference",
-              "ref.reference.slips", "ref.rules", "data_prep", "runs", "runs.bench"],
+              "ref.reference.slips", "ref.rules", "data_prep", "runs", "runs.bench",
+              "runs.dendrites"],
     install_requires=["numpy>=2.0", "h5py>=3.8", "tqdm>=4.60", "threadpoolctl>=3"],
     extras_require={
         # ctk: the compiler and cuBLAS, which CuPy's wheels do not bring
