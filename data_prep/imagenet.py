@@ -73,18 +73,13 @@ def claim(folder, parameters):
     """The folder of shards, made where missing, for this process alone. Raises DataError."""
     files.make_folder(folder)
     with files.lock(folder / ".lock", f"{folder}: another process is writing there"):
-        remove_temporary(folder)  # of a process that was killed
+        files.remove_temporary(folder)  # of a process that was killed
         if not (folder / PARAMETERS).exists():
             write_text(folder / PARAMETERS, json.dumps(parameters, indent=1) + "\n")
         try:
             yield
         finally:
-            remove_temporary(folder)
-
-
-def remove_temporary(folder):
-    for path in folder.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
+            files.remove_temporary(folder)
 
 
 def write_text(path, text):

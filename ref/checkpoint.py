@@ -18,7 +18,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from .common import hdf5
+from .common import hdf5, untrusted
 from .common.command import UserError
 from .common.files import write
 from .folder import FolderError
@@ -97,15 +97,10 @@ def _read(path):
             version = hdf5.attribute(file, "version")
             if hdf5.whole(version) != VERSION:
                 raise CheckpointError(f"{path} has version {version}, expected {VERSION}")
-            text = file["state"].asstr()[()]
-            arrays = {}
-
-            def collect(name, item):
-                if isinstance(item, h5py.Dataset):
-                    arrays[name] = hdf5.array(item)
-
-            if "arrays" in file:
-                file["arrays"].visititems(collect)
+            state, found = untrusted.dataset(file, "state", text=True), _arrays(file)
+            untrusted.check_claims(file, [state, *found.values()])
+            text = state.asstr()[()]
+            arrays = {name: hdf5.array(array) for name, array in found.items()}
             digest = hdf5.attribute(file, "digest")
         except UserError as error:
             raise CheckpointError(f"{path}: {error}") from None
@@ -114,3 +109,12 @@ def _read(path):
     if digest != _digest(arrays, text):
         raise CheckpointError(f"{path} is damaged (its digest does not match)")
     return arrays, json.loads(text)
+
+
+def _arrays(file):
+    """{name: dataset} of what is below `arrays`. Raises UserError."""
+    found, group = [], untrusted.member(file, "arrays")
+    if isinstance(group, h5py.Group):
+        group.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset)
+                         else None)  # follows no links
+    return {name: untrusted.dataset(file, f"arrays/{name}") for name in found}

@@ -11,10 +11,9 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-import h5py
 import numpy as np
 
-from .common import hdf5
+from .common import hdf5, untrusted
 from .common.command import UserError
 from .parts import WINDOW, DataFormatError, InMemory, Streamed, check_finite
 from .rows import Rows, RowsError
@@ -135,10 +134,8 @@ def _classes(file, path):
 
 def _check_part(file, path, part, n_classes):
     """(images as Rows, labels as an array) of a part, which must be as documented."""
-    for name in (f"{part}/images", f"{part}/labels"):
-        if not isinstance(file.get(name), h5py.Dataset):
-            raise DataFormatError(f"{path}: the array {name} is missing")
-    images, labels = file[f"{part}/images"], file[f"{part}/labels"]
+    images, labels = (untrusted.dataset(file, f"{part}/{name}", virtual=True)
+                      for name in ("images", "labels"))
     wide = hdf5.float_type(images)
     if images.ndim != 4 or images.dtype not in (np.uint8, np.float32) or wide \
             or 0 in images.shape[1:]:
@@ -153,6 +150,7 @@ def _check_part(file, path, part, n_classes):
         )
     if not len(labels):
         raise DataFormatError(f"{path}: {part}/labels is empty")
+    untrusted.check_claims(file, [array for array in (images, labels) if not array.is_virtual])
     values = Rows(labels)[:]
     if values.min() < 0 or values.max() >= n_classes:
         raise DataFormatError(

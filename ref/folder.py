@@ -13,7 +13,7 @@ from pathlib import Path
 
 import h5py
 
-from .common import files, hdf5
+from .common import files, hdf5, untrusted
 from .common.command import UserError
 from .common.files import write
 
@@ -174,10 +174,9 @@ def read_parameters(folder):
                           "curves are kept; train it again (its config.json has the command)")
     with hdf5.open_file(path, FolderError) as file:
         try:
-            other = [name for name in file if not isinstance(file[name], h5py.Dataset)]
-            if other:
-                raise UserError(f"{other[0]} is not an array")
-            return {name: hdf5.array(file[name]) for name in file}
+            found = {name: untrusted.dataset(file, name) for name in untrusted.names(file, path)}
+            untrusted.check_claims(file, found.values())
+            return {name: hdf5.array(array) for name, array in found.items()}
         except hdf5.TROUBLE as error:
             raise FolderError(f"{path} is damaged: {hdf5.reason(error)}") from None
         except UserError as error:

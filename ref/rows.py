@@ -7,14 +7,16 @@ So here each of its files is opened and read by itself.
 
 import os
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 import h5py
 import numpy as np
 
-from .common import hdf5
+from .common import hdf5, untrusted
 from .common.command import UserError
+from .common.untrusted import RATIO
 
 MOST_OPEN = 32  # files that are kept open at a time
 
@@ -44,7 +46,10 @@ class Rows:
         self.dataset, self.shape, self.dtype = dataset, dataset.shape, dataset.dtype
         self.chunks, self.path = dataset.chunks, dataset.file.filename
         self.sources = sources(dataset) if dataset.is_virtual else None
-        self.opened, self.lock = {}, threading.Lock()  # file name -> h5py.File, the latest last
+        self.taken = Counter()  # how often rows of each file's array come in this one
+        for s in self.sources or ():
+            self.taken[s.file, s.name] += s.last - s.first
+        self.opened, self.lock = {}, threading.Lock()  # (file, name) -> an array, the latest last
 
     def __len__(self):
         return self.shape[0]
@@ -73,33 +78,43 @@ class Rows:
         where = (f"{self.path}: rows {first} to {last - 1} of {self.dataset.name[1:]} can't be "
                  "read: ")
         try:
-            file = self._open(source.file)
-            found = file.get(source.name)
+            found = self._open(source.file, source.name)
         except UserError as problem:
             raise RowsError(where + str(problem)) from None
-        except hdf5.TROUBLE as problem:
-            raise RowsError(f"{where}{source.file}: {hdf5.reason(problem)}") from None
-        if not isinstance(found, h5py.Dataset) or found.shape[1:] != self.shape[1:] \
-                or len(found) < source.start + source.last - source.first:
-            what = getattr(found, "shape", "missing")
-            raise RowsError(f"{where}{source.file}: its {source.name} is {what}, which does not "
-                            "fit: put back the file that was there")
+        if found.shape[1:] != self.shape[1:] or not found.ndim \
+                or len(found) < source.start + source.last - source.first \
+                or RATIO * len(found) < self.taken[source.file, source.name]:
+            raise RowsError(f"{where}{source.file}: its {source.name} is {found.shape}, which does "
+                            "not fit: put back the file that was there")
         start = source.start + first - source.first
         return self._read(found, start, start + last - first, where)
 
-    def _open(self, path):
-        """The file, opened now or before."""
-        file = self.opened.pop(path, None) or hdf5.open_file(path)
-        self.opened[path] = file
+    def _open(self, path, name):
+        """The array of that name in the file, opened now or before. Raises UserError."""
+        found = self.opened.pop((path, name), None) or _array_of(path, name)
+        self.opened[path, name] = found
         while len(self.opened) > MOST_OPEN:
-            self.opened.pop(next(iter(self.opened))).close()
-        return file
+            self.opened.pop(next(iter(self.opened))).file.close()
+        return found
 
     def _read(self, dataset, start, end, where=""):
         try:
             return hdf5.array(dataset, slice(start, end))
         except UserError as problem:
             raise RowsError(f"{where}{dataset.file.filename}: {problem}") from None
+
+
+def _array_of(path, name):
+    """The array of that name in a file of its own. Raises UserError."""
+    file = hdf5.open_file(path)
+    try:
+        found = untrusted.dataset(file, name)
+        untrusted.check_claims(file, [found])
+    except UserError as problem:
+        raise UserError(f"{path}: {problem}") from None
+    except hdf5.TROUBLE as problem:
+        raise UserError(f"{path}: {hdf5.reason(problem)}") from None
+    return found
 
 
 def sources(dataset):
@@ -129,12 +144,23 @@ def sources(dataset):
 
 
 def locate(index, name):
-    """Where the file `name` of a virtual dataset in the file `index` is: beside it, as HDF5 has it.
+    """Where the file `name` of a virtual dataset in the file `index` is: beside it or in a folder
+    there, as HDF5 has it.
 
     A name may be absolute, and the index a link; HDF5 writes a % as %%.
+    Raises RowsError for one that leads elsewhere: it could be any file of the reader's.
     """
     name = name.replace("%%", "%")
     beside = [Path(index).parent, Path(os.path.realpath(index)).parent]
-    places = [folder / name for folder in beside]
-    places += [folder / Path(name).name for folder in beside if os.path.isabs(name)]
+    places = []
+    for folder in beside:
+        inside = os.path.relpath(os.path.join(os.path.abspath(folder), name),
+                                 os.path.abspath(folder))
+        if not inside.startswith(os.pardir):
+            places.append(folder / inside)
+    if os.path.isabs(name):  # both were moved since
+        places += [folder / Path(name).name for folder in beside]
+    if not places:
+        raise RowsError(f"{index}: it takes rows from {name}, which is not in its folder: put that "
+                        "file there and write this one again")
     return str(next((place for place in places if place.exists()), places[0]))

@@ -163,8 +163,8 @@ def lacking_filter(path, name, shape):
 
 
 def test_a_missing_filter_is_named(tmp_path, capsys):
-    words = ("is compressed with Zstandard (HDF5's filter 32015), which h5py does not have here: "
-             "install its plugin")
+    words = ("is compressed with Zstandard (HDF5's filter 32015), which is not read here: write "
+             "the file again with gzip")
     path = tmp_path / "theirs.h5"
     shutil.copy(FOLDER / "bp_dense.h5", path)
     lacking_filter(path, "step_1/dW_2", (6, 7))

@@ -136,7 +136,7 @@ def test_a_missing_filter(path, array, limit):
     with pytest.raises(DataFormatError) as caught:
         open_data(path, memory_limit=limit)
     assert f"{array} is compressed with Blosc (HDF5's filter 32001)" in str(caught.value)
-    assert "install its plugin" in str(caught.value) and str(path) in str(caught.value)
+    assert "write the file again with gzip" in str(caught.value) and str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize("number, words, said", [

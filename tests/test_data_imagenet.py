@@ -361,7 +361,7 @@ def test_damaged_shards_are_done_again_and_changes_refused(tree, prepared, tmp_p
     (where / "train-0005.h5").write_bytes(b"")
     (where / "train-0007.h5").unlink()
     shutil.copy(where / "train-0001.h5", where / "test-0001.h5")
-    (where / ".train-0000.h5.1.tmp").write_bytes(b"left by a process that was killed")
+    (where / ".ref-00000000-1-0.tmp").write_bytes(b"left by a process that was killed")
     again = end(start(folder, arguments))
     assert again.status == 0 and "to write: 4 of 24 shards" in again.out, again
     compare(folder, prepared[0])

@@ -87,7 +87,7 @@ def compressed_otherwise(shard):
 PROBLEMS = {
     gone: "there is no such file", cut_short: "truncated",
     with_other_images: "its images is (7, 28, 28, 1), which does not fit",
-    without_images: "its images is missing",
+    without_images: "images is missing",
     compressed_otherwise: "Zstandard (HDF5's filter 32015)",
 }
 

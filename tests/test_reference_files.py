@@ -11,8 +11,7 @@ from test_reference import run
 from write_reference import FOLDER, arguments
 
 from ref import optim
-from ref.common import files
-from ref.reference import untrusted
+from ref.common import files, untrusted
 
 GOOD = FOLDER / "fa_conv.h5"
 

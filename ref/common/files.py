@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import socket
+import stat
 import time
 from pathlib import Path
 
@@ -87,23 +88,44 @@ def write(path, fill, n_bytes=0, before_rename=lambda: None):
     """Write a file as a whole or not at all: fill(temporary path), flush to the disk, rename.
 
     n_bytes  room to reserve first: HDF5 crashes the process where the disk fills up under it
+    What writers that were killed left in the folder is removed.
     Raises OSError where it can't be written; what was there is then untouched. UserError where a
     device, pipe or folder is in its place: a rename would put a file where /dev/null was.
     """
-    path = Path(path)
+    with _ready(Path(path), fill, n_bytes) as temporary:
+        before_rename()
+        os.replace(temporary, path)
+        flush_to_disk(Path(path).parent)
+
+
+def write_all(fills):
+    """Write the files {path: fill} of one folder. None of them is touched before all are written
+    and on the disk, so that a disk that fills up changes nothing. Raises as `write`."""
+    with contextlib.ExitStack() as stack:
+        ready = {path: stack.enter_context(_ready(Path(path), fill))
+                 for path, fill in fills.items()}
+        for path, temporary in ready.items():
+            os.replace(temporary, path)
+        for folder in {Path(path).parent for path in ready}:
+            flush_to_disk(folder)
+
+
+@contextlib.contextmanager
+def _ready(path, fill, n_bytes=0):
+    """A temporary file beside `path` with all that shall be in it; it is gone afterwards."""
     if path.exists() and not path.is_file():
         raise UserError(f"{path}: not a file (a folder, device or pipe): name a file to write")
+    remove_abandoned(path.parent)
     temporary = temporary_name(path)
     try:
         if n_bytes:
             reserve(temporary, n_bytes)
-        fill(temporary)
+        try:
+            fill(temporary)
+        except RuntimeError as error:  # h5py raises this too
+            raise OSError(f"can't write {path}: {str(error).splitlines()[0]}") from None
         flush_to_disk(temporary)
-        before_rename()
-        os.replace(temporary, path)
-        flush_to_disk(path.parent)
-    except RuntimeError as error:  # h5py raises this too
-        raise OSError(f"can't write {path}: {str(error).splitlines()[0]}") from None
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -144,15 +166,32 @@ def flush_to_disk(path):
         os.close(handle)
 
 
+class Taken(UserError):
+    """Another process holds the lock."""
+
+
+def open_plain(path, flags, mode="r+b"):
+    """A file opened for writing where others may have laid something: a plain file or a new one.
+
+    flags  for os.open, os.O_CREAT among them; mode  as open() has it
+    Raises OSError, also where it is a link, a pipe or a device: that may be anybody's.
+    """
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    handle = os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "a pipe, socket or device, where a file is expected", str(path))
+    return os.fdopen(handle, mode)
+
+
 def lock(path, taken):
     """Hold the lock of the file `path` (made where missing) until the handle returned is closed.
 
-    taken  the UserError's text where another process holds it
+    taken  Taken's text, where another process holds it
     A file system or a system without locks is no reason to refuse: a warning on stderr, and on.
     Raises UserError, and OSError where the file can't be opened.
     """
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-    handle = os.fdopen(os.open(path, flags, 0o666), "r+")
+    handle = open_plain(path, os.O_RDWR | os.O_CREAT)
     try:
         import fcntl  # not on Windows
     except ImportError:
@@ -173,7 +212,7 @@ def lock(path, taken):
     else:
         return _without_lock(path, handle, f"its file system has no locks ({why.strerror})")
     handle.close()
-    raise UserError(taken)
+    raise Taken(taken)
 
 
 def _without_lock(path, handle, why):

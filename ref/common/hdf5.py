@@ -7,29 +7,35 @@ words, and what to do about it.
 
 import errno
 import os
+from math import prod
 
 import h5py
 import numpy as np
 
+from . import untrusted
 from .command import UserError
+from .reading import size_of
 
-FILTERS = {32000: "LZF", 32001: "Blosc", 32004: "LZ4", 32008: "bitshuffle", 32013: "ZFP",
-           32015: "Zstandard", 32026: "Blosc2"}  # by their registered numbers
+ATTRIBUTE = 16 << 20  # bytes of an attribute: the names of 65,536 classes take less
+TEXTS = 1 << 30  # bytes that an attribute's texts may take in all
 TROUBLE = (OSError, KeyError, RuntimeError, TypeError, ValueError, UnicodeError)  # of h5py
 
 
 def open_file(path, error=UserError, damaged=None):
-    """An h5py.File opened for reading.
+    """An h5py.File opened for reading: of a regular file, and from now on without plugins, which
+    HDF5 would load and run where a file names one.
 
     Raises `error` (a UserError) with the true reason. Where the file itself is at fault, not what
     is around it (a lock, a permission), it raises `damaged` instead, if that is given.
     """
+    size_of(path, error=error)
     try:
         with open(path, "rb"):
             pass
     except OSError as problem:
-        what = {errno.ENOENT: "there is no such file", errno.EISDIR: "it is a folder, not a file"}
-        raise error(f"{path}: {what.get(problem.errno, problem.strerror)}") from None
+        raise error(f"{path}: {problem.strerror}") from None
+    while h5py.h5pl.size():
+        h5py.h5pl.remove(0)
     try:
         return h5py.File(path, "r")
     except (OSError, RuntimeError) as problem:
@@ -65,35 +71,22 @@ def reason(problem):
 
 
 def array(dataset, rows=()):
-    """All numbers of a dataset, or a slice of its rows, as h5py gives them.
+    """All numbers of a dataset, or a slice of its rows, as h5py gives them; the dataset is one
+    that was looked at (untrusted.py).
 
     Raises UserError with the true reason.
     """
     try:
+        if isinstance(rows, slice):
+            untrusted.check_chunks(dataset, rows.start, rows.stop)
+        else:
+            untrusted.check_chunks(dataset, 0, len(dataset) if dataset.ndim else 1)
         return dataset[rows]
     except TROUBLE as problem:
         name = dataset.name[1:]
         if isinstance(rows, slice):
             name = f"rows {rows.start} to {rows.stop - 1} of {name}"
-        lacking = missing_filters(dataset)
-        if lacking:
-            raise UserError(
-                f"{name} is compressed with {' and '.join(lacking)}, which h5py does "
-                "not have here: install its plugin (the package hdf5plugin has most), or write "
-                "the file again with gzip or without compression") from None
         raise UserError(f"{name} can't be read: {reason(problem)}") from None
-
-
-def missing_filters(dataset):
-    """The compressions of a dataset that this h5py can't undo, by name and number."""
-    try:
-        plist = dataset.id.get_create_plist()
-        filters = [plist.get_filter(k) for k in range(plist.get_nfilters())]
-        return [f"{FILTERS.get(number) or name.decode('utf-8', 'replace')[:40] or 'a filter'} "
-                f"(HDF5's filter {number})"
-                for number, _, _, name in filters if not h5py.h5z.filter_avail(number)]
-    except TROUBLE:
-        return []
 
 
 def attribute(item, name, default=None):
@@ -105,10 +98,30 @@ def attribute(item, name, default=None):
     try:
         if name not in item.attrs:
             return default
+        _check_attribute(item, name)
         value = item.attrs[name]
     except TROUBLE as problem:
         raise UserError(f"its attribute {name} can't be read ({str(problem)[:80]})") from None
     return plain(value, name)
+
+
+def _check_attribute(item, name):
+    """Raise UserError for an attribute that is no text or numbers, or would fill the memory."""
+    found = h5py.h5a.open(item.id, name.encode())
+    if found.shape is None:
+        return
+    is_text = h5py.check_string_dtype(found.dtype)
+    if not is_text and found.dtype.kind not in tuple("fiub"):
+        raise UserError(f"its attribute {name} is of type {str(found.dtype)[:40]}, "
+                        "expected text or a number")
+    size, n = found.get_storage_size(), prod(found.shape)
+    if size > ATTRIBUTE or n * found.dtype.itemsize > ATTRIBUTE:
+        raise UserError(f"its attribute {name} takes {size} bytes, more than {ATTRIBUTE}")
+    # of variable length, each text may be one and the same that is as long as the file
+    if is_text and is_text.length is None and n > 16 \
+            and n * item.file.id.get_filesize() > TEXTS:
+        raise UserError(f"its attribute {name} is {n} texts of variable length: write them as one "
+                        "text, a JSON list")
 
 
 def plain(value, name):

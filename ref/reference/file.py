@@ -17,6 +17,7 @@ import numpy as np
 from .. import __version__, options, rules, settings
 from ..common.command import UserError
 from ..common.files import make_folder, write
+from ..common.hdf5 import attribute, open_file
 from ..network import Network, name_of
 from . import quantities
 
@@ -114,9 +115,9 @@ def save(path, content):
 def _is_ours(path):
     """Whether the file at path is one of these, and so may be replaced."""
     try:
-        with h5py.File(path, "r") as file:
-            return file.attrs.get("format") == FORMAT
-    except OSError:
+        with open_file(path) as file:
+            return attribute(file, "format") == FORMAT
+    except UserError:
         return False
 
 

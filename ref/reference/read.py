@@ -13,6 +13,7 @@ import numpy as np
 from .. import activations, losses, options, rules
 from ..common import hdf5
 from ..common.command import UsageError, UserError
+from ..common.untrusted import check_claims
 from ..linear import Convolution, Dense, LocallyConnected
 from ..network import Network
 from ..training import phase_of_step
@@ -213,6 +214,7 @@ def _declared(file, content, limit):
     if 8 * total > limit:
         raise FileError(f"its arrays and ours would take {8 * total / 2**30:.3g} GiB, "
                         f"the limit is {limit / 2**30:.3g} (--limit)")
+    check_claims(file, found.values())
     return found
 
 
