@@ -112,6 +112,13 @@ def join(u, v):
     return get_xp(u).concatenate(flat, axis=1)
 
 
+def spread(v, shape):
+    """v (N, C) repeated over the places of an image, (N, *shape); v where that is its shape."""
+    if v.shape[1:] == shape:
+        return v
+    return get_xp(v).broadcast_to(v[:, None, None, :], (len(v), *shape))
+
+
 def sign(v):
     """-1, 0 or 1 for each entry of v."""
     return get_xp(v).sign(v)

@@ -6,6 +6,8 @@
     he-fan-out   convolutions N(0, 2 / fan_out), fan_out = kh kw C_out (He et al. 2015);
                  the dense layer as fan-in (ResNet-18)
 
+    unit         W uniform in ±1: magnitudes for sign-symmetry alone (rules/scales.py)
+
 fan_in of a convolution is kh kw C_in. γ begins at 1, β at 0, the running statistics at 0 and 1.
 """
 
@@ -30,11 +32,15 @@ def he_fan_out(rng, linear_map, dtype):
     return (sqrt(2 / linear_map.fan_out) * rng.standard_normal(size)).astype(dtype)
 
 
+def unit(rng, linear_map, dtype):
+    return rng.uniform(-1, 1, linear_map.weight_shape).astype(dtype)
+
+
 def fan_in_bias(rng, linear_map, dtype):
     """b in the same limits as W."""
     limit = 1 / sqrt(linear_map.fan_in)
     return rng.uniform(-limit, limit, linear_map.bias_shape).astype(dtype)
 
 
-WEIGHTS = {"glorot": glorot, "fan-in": fan_in, "he-fan-out": he_fan_out}
+WEIGHTS = {"glorot": glorot, "fan-in": fan_in, "he-fan-out": he_fan_out, "unit": unit}
 BIASES = {"fan-in": fan_in_bias, "he-fan-out": fan_in_bias}  # 0 with the others

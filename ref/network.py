@@ -47,6 +47,8 @@ class Network:
     sources[l]    the layer whose h it reads where that is not l-1;  adds[l]  the one whose h its
                   unit adds, where there is one
     initial       the name of the initial distribution of its weights and biases (initial.py)
+    laws          {symbol: the name of its own initial distribution}, for what a rule adds
+    signed        a function m -> s where B_l begins at s sign(W_l) (rules/fa.py)
     maps["V"][l]  the linear map of V_l, whose *transpose* is the inverse g_l (rules/inverses.py)
     maps["B"][l]  the linear map of B_l (rules/fa.py, rules/dfa.py)
     maps["W_z"]   {L: the linear map of W_z}, from h_{L-1} to the auxiliary output
@@ -64,6 +66,8 @@ class Network:
     sources: dict = field(default_factory=dict)
     adds: dict = field(default_factory=dict)
     initial: str = "glorot"
+    laws: dict = field(default_factory=dict)
+    signed: Callable = None
 
     @property
     def L(self):
@@ -109,12 +113,16 @@ class Network:
                 if l not in lacking}
 
     def draw(self, symbol, rng, linear_map, dtype):
-        """Initial numbers of one array of weights: a kind of feedback has the distribution of W."""
-        return initial.WEIGHTS[self.initial](rng, linear_map, dtype)
+        """Initial numbers of one array of weights: distributed as W if no other law is said."""
+        return initial.WEIGHTS[self.laws.get(symbol, self.initial)](rng, linear_map, dtype)
 
-    def adding(self, symbol, maps):
-        """This network with {l: linear map} of one more kind of weights."""
-        return replace(self, maps={**self.maps, symbol: maps})
+    def adding(self, symbol, maps, law=None):
+        """This network with {l: linear map} of one more kind of weights.
+
+        law  the name of their initial distribution (initial.py) where it is not that of W
+        """
+        laws = self.laws if law is None else {**self.laws, symbol: law}
+        return replace(self, maps={**self.maps, symbol: maps}, laws=laws)
 
     def shape(self, l):
         """Shape of h_l for one example."""
@@ -238,10 +246,13 @@ def initial_parameters(net, stream, dtype):
         rng = stream(purpose)
         for l, m in sorted(net.maps_of(symbol).items()):
             params[symbol][l] = net.draw(symbol, rng, m, dtype)
+    if net.signed:
+        for l, m in net.maps_of("B").items():
+            params["B"][l] = (net.signed(m) * np.sign(params["W"][l])).astype(dtype)
     if net.initial in initial.BIASES:
         rng = stream("biases")
-        for l, m in sorted(net.maps_of("b").items()):
-            params["b"][l] = initial.BIASES[net.initial](rng, m, dtype)
+        for l in net.shapes_of("b"):
+            params["b"][l] = initial.BIASES[net.initial](rng, net.map[l], dtype)
     return params
 
 

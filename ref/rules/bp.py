@@ -17,7 +17,7 @@ def step(net, params, x, y, *, eps=None, phase="both"):
 
 def equations(net, setting, phase):
     return feedback.equations(net, lambda u: f"W_{u}", "  (2.1)",
-                              lambda u: (f"W_{u}", f"h_{u - 1}"))
+                              lambda u: (f"W_{u}",))
 
 
 RULE = Rule(step, equations, carrier="W_{u}")

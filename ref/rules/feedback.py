@@ -11,13 +11,24 @@ In general several layers k read h_l, and a unit (ref/units) stands where σ_l d
 """
 
 from ..network import coming_down, forward, gradients, of_units
+from ..units import BatchNorm, MaxPool
 from .equations import of_gradients, of_output_error
-from .rule import Equation
+from .rule import Equation, Option
+
+LAST_LAYER = Option("last_layer", "what the output layer sends down: by the rule's feedback, or by "
+                    "its own W, as backpropagation", "rule", ("rule", "bp"))
 
 
-def maps(net):
-    """{l: the linear map of W_l} of the layers that send something down: all that read no input."""
-    return {l: m for l, m in net.map.items() if net.reads(l) > 0}
+def maps(net, last_layer="rule"):
+    """{l: the linear map of W_l} of the layers that send something down by the rule's feedback: all
+    that read no input, without the output where last_layer is "bp"."""
+    return {l: m for l, m in net.map.items()
+            if net.reads(l) > 0 and not (last_layer == "bp" and l == net.L)}
+
+
+def with_last(net, F, params, last_layer):
+    """F, with W_L for the output layer where last_layer is "bp"."""
+    return {**F, net.L: params["W"][net.L]} if last_layer == "bp" else F
 
 
 def deltas(net, kept, e, F):
@@ -47,15 +58,53 @@ def step(net, params, x, y, deltas):
             **of_units(net, params, kept, own, len(x))}
 
 
-def equations(net, F, section, inputs, gradients=None):
+def equations(net, F, section, inputs, gradients=None, above=lambda u: u):
     """Equations of a step: F(u) writes F_u, inputs(u) names what δ_{u-1} needs beside δ_u.
 
     section    where δ_l stands, behind its formula
     gradients  Equations in the place of those of dW_l and db_l
+    above(u)   whose δ it is that layer u sends down
     """
     yield of_output_error(net)
     for l in range(net.L - 1, 0, -1):
-        u = l + 1
-        yield Equation(f"delta_{l}", f"δ_{l} = σ'_{l} ∘ {F(u)}ᵀ δ_{u}{section}",
-                       (f"delta_{u}", *inputs(u)))
+        terms = [f"{F(u)}ᵀ δ_{above(u)}" for u in net.readers[l]]
+        terms += [f"skip_{u}" for u in net.adders[l]]
+        down = terms[0] if len(terms) == 1 else f"({' + '.join(terms)})"
+        yield Equation(f"delta_{l}", f"δ_{l} = {pulled(net, l, down)}{section}",
+                       (*coming_down_inputs(net, l, inputs, above), *kept_names(net, l)))
+    yield from of_unit_gradients(net, inputs, above)
     yield from of_gradients(net) if gradients is None else gradients
+
+
+def pulled(net, l, down):
+    """What the unit of layer l makes of what comes down to h_l, in letters."""
+    return f"pull_{l} {down}" if l in net.units else f"σ'_{l} ∘ {down}"
+
+
+def coming_down_inputs(net, l, inputs, above=lambda u: u):
+    """Names of what dL/dh_l is computed from; what comes down a skip is no quantity of a file."""
+    found = [name for u in net.readers[l] for name in (f"delta_{above(u)}", *inputs(u))]
+    for u in net.adders[l]:
+        found += [*coming_down_inputs(net, u, inputs, above), f"h_{u}"]
+    return tuple(dict.fromkeys(found))
+
+
+def kept_names(net, l):
+    """Names of what the way down through the unit of layer l reads."""
+    unit, names = net.unit(l), [f"h_{l}"]
+    if unit.find(BatchNorm):
+        names += [f"x_hat_{l}", f"gamma_{l}", f"beta_{l}"]
+    return (*names, f"winner_{l}") if unit.find(MaxPool) else tuple(names)
+
+
+def of_unit_gradients(net, inputs=None, above=lambda u: u, own=None):
+    """dγ_l, dβ_l and the running statistics of every layer with batch norm (units/norm.py).
+
+    own(l)  names of what dL/dh_l is computed from, where that is not as in `equations`
+    """
+    for l in sorted(net.norms, reverse=True):
+        down = own(l) if own else coming_down_inputs(net, l, inputs, above)
+        names = (*down, *kept_names(net, l))
+        yield Equation(f"dgamma_{l}", f"dγ_{l} = Σ v x̂_{l} / N, v = dL/d(γ_{l} x̂_{l} + β_{l})",
+                       names)
+        yield Equation(f"dbeta_{l}", f"dβ_{l} = Σ v / N, v = dL/d(γ_{l} x̂_{l} + β_{l})", names)

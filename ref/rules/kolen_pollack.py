@@ -30,8 +30,7 @@ def step(net, params, x, y, *, decay, eps=None, phase="both"):
 
 
 def equations(net, setting, phase):
-    yield from feedback.equations(net, lambda u: f"B_{u}", "", lambda u: (f"B_{u}", f"h_{u - 1}"),
-                                  gradients=())
+    yield from feedback.equations(net, lambda u: f"B_{u}", "", lambda u: (f"B_{u}",), gradients=())
     for symbol in "WB":
         for e in of_gradients(net):
             kind, _, l = e.name.rpartition("_")

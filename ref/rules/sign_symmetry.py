@@ -5,50 +5,60 @@ Backpropagation with feedback that shares the signs of W_{l+1} but not its magni
     δ_L = e = dL/da_L
     δ_l = σ'_l ∘ (M_{l+1} ∘ sign W_{l+1})ᵀ δ_{l+1}            l = L-1, ..., 1
 
-    magnitude "uniform"   M_l = √(2 / (fan_in + fan_out)), one number for the layer
-              "fixed"     M_l = |B_l|, random with W_l's initial distribution, drawn once
-              "batch"     the same, drawn anew for every step (by the trainer)
+    magnitude "uniform"   M_l = s_l, one number for the layer (uSF)
+              "fixed"     M_l = |B_l|, random, drawn once (frSF)
+              "batch"     the same, drawn anew for every step, by the trainer (brSF)
+
+s_l and the law of B_l are those of a convention, `scale` (scales.py). The signs are those of the W
+that the forward pass of the same batch used; a weight of exactly 0 sends nothing down.
 """
 
-from math import sqrt
-
 from ..backend import sign
-from . import feedback
+from . import feedback, scales
+from .feedback import LAST_LAYER
 from .rule import Option, Rule
 
 MAGNITUDE = Option("magnitude", "of the feedback", "uniform", ("uniform", "fixed", "batch"))
+SCALE = Option("scale", "of the feedback: whose convention (ref/rules/scales.py)", "biotorch2021",
+               tuple(scales.CONVENTIONS))
 
 
-def extend(net, magnitude="uniform"):
+def extend(net, magnitude="uniform", scale="biotorch2021", last_layer="rule"):
     """The network, with B_l like W_l for l = 2..L unless the magnitude is one number."""
     if magnitude == "uniform":
         return net
-    return net.adding("B", feedback.maps(net))
+    return net.adding("B", feedback.maps(net, last_layer), scales.law(scale))
 
 
-def carried_by(net, params, magnitude):
+def carried_by(net, params, magnitude, scale="biotorch2021", last_layer="rule"):
     """{l: M_l ∘ sign W_l} for l = 2..L."""
     F = {}
-    for l, m in feedback.maps(net).items():
-        M = sqrt(2 / (m.fan_in + m.fan_out)) if magnitude == "uniform" else abs(params["B"][l])
+    for l, m in feedback.maps(net, last_layer).items():
+        M = scales.scale(scale, m) if magnitude == "uniform" else abs(params["B"][l])
         F[l] = M * sign(params["W"][l])
-    return F
+    return feedback.with_last(net, F, params, last_layer)
 
 
-def step(net, params, x, y, *, magnitude, eps=None, phase="both"):
+def step(net, params, x, y, *, magnitude, scale="biotorch2021", last_layer="rule", eps=None,
+         phase="both"):
     """One batch: x (N, *shape_0), y (N, *shape_L) -> h, loss (N,), delta, dW, db."""
-    F = carried_by(net, params, magnitude)
+    F = carried_by(net, params, magnitude, scale, last_layer)
     return feedback.step(net, params, x, y, lambda kept, e: feedback.deltas(net, kept, e, F))
 
 
 def equations(net, setting, phase):
     uniform = setting["magnitude"] == "uniform"
-    M = (lambda u: f"M_{u}") if uniform else (lambda u: f"|B_{u}|")
+    below = feedback.maps(net, setting.get("last_layer", "rule"))
+
+    def F(u):
+        if u not in below:
+            return f"W_{u}"
+        return f"({f'M_{u}' if uniform else f'|B_{u}|'} ∘ sign W_{u})"
+
     return feedback.equations(
-        net, lambda u: f"({M(u)} ∘ sign W_{u})", "",
-        lambda u: (f"W_{u}", f"h_{u - 1}") if uniform else (f"W_{u}", f"h_{u - 1}", f"B_{u}"))
+        net, F, "", lambda u: (f"W_{u}",) if uniform or u not in below else (f"W_{u}", f"B_{u}"))
 
 
-RULE = Rule(step, equations, extend, carried_by, options=(MAGNITUDE,), like="fa",
+RULE = Rule(step, equations, extend, carried_by, options=(MAGNITUDE, SCALE, LAST_LAYER), like="fa",
             redrawn=lambda setting: ("B",) if setting["magnitude"] == "batch" else (),
             carrier="only the sign of W_{u}")

@@ -62,10 +62,9 @@ def step(net, params, x, y, *, sigma, decay, eps=None, phase="both"):
 
 def equations(net, setting, phase):
     if phase != "mirror":
-        yield from feedback.equations(net, lambda u: f"B_{u}", "",
-                                      lambda u: (f"B_{u}", f"h_{u - 1}"))
+        yield from feedback.equations(net, lambda u: f"B_{u}", "", lambda u: (f"B_{u}",))
     for l in sorted(net.maps_of("B"), reverse=True) if phase != "forward" else ():
-        i = l - 1
+        i = net.reads(l)
         u = f"u = W_{l} ε_{i}" if l == net.L else f"u = σ_{l}(W_{l} ε_{i})"
         P = places(net.map[l])
         n = "(N σ²)" if P == 1 else f"({P} N σ²)"

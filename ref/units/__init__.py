@@ -26,9 +26,10 @@ from .pool import AveragePool, GlobalAverage, MaxPool
 from .sigma import Sigma
 from .skip import Add
 
-ORDER = (BatchNorm, Add, Sigma, MaxPool, AveragePool, GlobalAverage)
+POOLS = (MaxPool, AveragePool, GlobalAverage)
+ORDER = (BatchNorm, Add, Sigma, *POOLS)
 
-__all__ = ["Add", "AveragePool", "BatchNorm", "GlobalAverage", "MaxPool", "Sigma", "Unit"]
+__all__ = ["POOLS", "Add", "AveragePool", "BatchNorm", "GlobalAverage", "MaxPool", "Sigma", "Unit"]
 
 
 @dataclass(frozen=True)
