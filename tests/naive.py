@@ -173,23 +173,42 @@ def bp_feedback(net, params, l, delta):
     return transposed(net.map[l + 1], params["W"][l + 1], delta[l + 1])
 
 
-def fa_feedback(net, params, l, delta, **of_learning):
+def fa_feedback(net, params, l, delta, last_layer="rule", **of_learning):
     """B_{l+1}ᵀ δ_{l+1}."""
+    if last_layer == "bp" and l + 1 == net.L:
+        return bp_feedback(net, params, l, delta)
     return transposed(net.map[l + 1], params["B"][l + 1], delta[l + 1])
 
 
-def dfa_feedback(net, params, l, delta):
-    """B_l e, B_l (n_l, n_L)."""
+def dfa_feedback(net, params, l, delta, broadcast="units"):
+    """B_l e, B_l (n_l, n_L) or (C_l, n_L); or what a map of n_L outputs sends to its inputs."""
+    if broadcast == "inputs":
+        m = net.maps["B"][l + 1]
+        e = np.broadcast_to(delta[net.L].ravel(), m.out_shape)
+        return transposed(m, params["B"][l + 1], e)
+    if broadcast == "channels":
+        return np.broadcast_to(params["B"][l] @ delta[net.L].ravel(), net.shape(l))
     return (params["B"][l] @ delta[net.L].ravel()).reshape(net.shape(l))
 
 
-def sign_symmetry_feedback(net, params, l, delta, magnitude="uniform"):
+SIZES = {
+    "biotorch2021": lambda m: sqrt(2 / (m.fan_in + m.fan_out)),
+    "biotorch2021-fan-in": lambda m: (1 / sqrt(m.fan_in)) / sqrt(3),
+    "xiao2018": lambda m: (1 / sqrt(np.prod(m.in_shape)) if m.kind == "dense" else
+                           sqrt(2 / (m.kernel[0] * m.kernel[1] * m.channels))),
+    "liao2016": lambda m: 1.0,
+}
+
+
+def sign_symmetry_feedback(net, params, l, delta, magnitude="uniform", scale="biotorch2021",
+                           last_layer="rule"):
     """Weights of W_{l+1}'s signs; of one size for the layer, or of B_{l+1}'s sizes."""
+    if last_layer == "bp" and l + 1 == net.L:
+        return bp_feedback(net, params, l, delta)
     m, W = net.map[l + 1], params["W"][l + 1]
     feedback = np.zeros(W.shape)
     for w in np.ndindex(W.shape):
-        one_size = sqrt(2 / (m.fan_in + m.fan_out))
-        size = one_size if magnitude == "uniform" else abs(params["B"][l + 1][w])
+        size = SIZES[scale](m) if magnitude == "uniform" else abs(params["B"][l + 1][w])
         feedback[w] = size if W[w] > 0 else -size
     return transposed(m, feedback, delta[l + 1])
 
@@ -355,7 +374,8 @@ def step(rule, net, params, x, y, eps=None, **options):
     """
     N = len(x)
     if rule in FEEDBACK:
-        of_rule = {"magnitude": options["magnitude"]} if "magnitude" in options else {}
+        of_rule = {key: options[key] for key in ("magnitude", "scale", "last_layer", "broadcast")
+                   if key in options}
         out = join([feedback_example(rule, net, params, x[n], y[n], **of_rule) for n in range(N)])
         return out | LEARNED_FEEDBACK.get(rule, nothing)(net, params, out, eps, **options)
     noise = [{l: eps[l][n] for l in eps} for n in range(N)]

@@ -18,6 +18,7 @@ with the other two B_l e is all that h_l gets.
 """
 
 from dataclasses import replace
+from math import prod
 
 from ..backend import spread
 from ..linear import Dense
@@ -31,12 +32,12 @@ BROADCAST = Option("broadcast", "what of an image the feedback reaches (ref/rule
 
 def extend(net, broadcast="units"):
     """The network with a map B_l from the output to every hidden layer (or to what layers read)."""
-    K = net.shape(net.L)
+    K = (prod(net.shape(net.L)),)
     if broadcast == "inputs":
         return net.adding("B", {l: _reading(m, K) for l, m in feedback.maps(net).items()})
     reached = {l: net.shape(l) if broadcast == "units" else net.shape(l)[-1:]
                for l in range(1, net.L)}
-    return net.adding("B", {l: Dense(K, shape) for l, shape in reached.items()})
+    return net.adding("B", {l: Dense(net.shape(net.L), shape) for l, shape in reached.items()})
 
 
 def _reading(m, K):
@@ -49,7 +50,7 @@ def deltas(net, params, kept, e, broadcast="units"):
     B, maps = params["B"], net.maps["B"]
     if broadcast == "inputs":
         return feedback.deltas(net, kept, e, lambda l, _: maps[l].transpose(
-            B[l], spread(e, maps[l].out_shape)))
+            B[l], spread(e.reshape(len(e), -1), maps[l].out_shape)))
     delta, own = {net.L: e}, {}
     for l in range(net.L - 1, 0, -1):
         dh = spread(maps[l].forward(B[l], e), net.shape(l))  # stands in for dL/dh_l
