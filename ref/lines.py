@@ -1,6 +1,6 @@
 """What ref.train prints for a person."""
 
-from . import architectures, rules
+from . import architectures, rules, schedules
 
 
 def percent(error):
@@ -38,6 +38,7 @@ def opening(out, config, data):
     parts.append(f"batch size {setting['batch_size']}")
     if setting.get("schedule"):
         parts.append(f"schedule {setting['schedule']}")
+    parts += schedules.said(setting, rules.get(arguments["rule"]).trains)
     yield (f"{arguments['rule']} on {arguments['arch']}: optimizer {optimizer}, {', '.join(parts)}")
     how = config["augmentation"]
     changed = [f"crops moved by up to {how['crop_padding']}"] if how["crop_padding"] else []
@@ -54,18 +55,28 @@ def epoch_line(row, show):
         if f"{name}_error" in row:
             parts.append(f"{name} error {show(row[f'{name}_error'])} "
                          f"loss {row[f'{name}_loss']:.4f}")
-    l_of = sorted(int(key[13:]) for key in row if key.startswith("inverse_loss_"))
-    inverse = [f"{row[f'inverse_loss_{l}']:.3g}" for l in l_of]
-    if inverse:
-        parts.append(f"inverse loss {l_of[0]}-{l_of[-1]}: {' '.join(inverse)}")
+    parts += _inverse_losses(row)
     for name, words in (("angle_", "angles"), ("feedback_angle_", "feedback angles"),
                         ("inverse_angle_", "inverse angles")):
         angles = {int(key[len(name):]): value for key, value in row.items() if key.startswith(name)}
         if angles:
             parts.append(f"{words} {min(angles)}-{max(angles)}: "
                          + " ".join(f"{value:.0f}" for value in angles.values()))
+    parts += [f"{key.replace('_', ' ')} {row[key]:g}" for key in row
+              if key == "lr" or key.endswith("_lr")]
     parts.append(f"{row['seconds']:.1f} s")
     return "   ".join(parts)
+
+
+def pretraining_line(row, k, n):
+    """The k-th of n passes before the first epoch."""
+    return "   ".join([f"pre-training {k}/{n}", *_inverse_losses(row)])
+
+
+def _inverse_losses(row):
+    l_of = sorted(int(key[13:]) for key in row if key.startswith("inverse_loss_"))
+    inverse = [f"{row[f'inverse_loss_{l}']:.3g}" for l in l_of]
+    return [f"inverse loss {l_of[0]}-{l_of[-1]}: {' '.join(inverse)}"] if inverse else []
 
 
 def summary(rows, show):

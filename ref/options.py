@@ -32,26 +32,32 @@ def whole(text):
     return integer_at_least(text, 0)
 
 
-def add_setting_arguments(p):
-    """Every hyperparameter and convention but the batch size; None where the default holds."""
+def add_setting_arguments(p, of_step=False):
+    """Every hyperparameter and convention but the batch size; None where the default holds.
+
+    of_step  only those that a single step depends on
+    """
     optimiser = p.add_argument_group("optimiser (defaults: ref/hyperparameters.py)")
     others = p.add_argument_group("options of some rules")
+    epochs = None if of_step else p.add_argument_group("from epoch to epoch (ref/schedules.py)")
+    slow = settings.over_epochs()
     ends = ("lr", "beta1", "beta2", "epsilon", "momentum", "weight_decay", "optimizer",
             "epsilon_form")
     for name, option in settings.every().items():
-        if option is settings.BATCH_SIZE:
+        if option is settings.BATCH_SIZE or of_step and name in slow:
             continue
-        group = optimiser if name.endswith(ends) else others
+        group = epochs if name in slow else optimiser if name.endswith(ends) else others
         rules = settings.rules_with(name)
         text = option.help
         if group is others and rules and len(rules) < 3:
             text += f" (rule {', '.join(rules)})"
-        if option.default is not None:
+        if option.default not in (None, ""):
             text += f" (default {option.default})"
         kind = {"choices": option.choices} if option.choices else {"type": typed(option)}
         group.add_argument(f"--{name.replace('_', '-')}", help=text, **kind)
 
 
-def names():
+def names(of_step=False):
     """The options that add_setting_arguments makes."""
-    return set(settings.every()) - {settings.BATCH_SIZE.name}
+    left_out = settings.over_epochs() if of_step else set()
+    return set(settings.every()) - left_out - {settings.BATCH_SIZE.name}

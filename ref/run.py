@@ -11,7 +11,7 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-from . import alignment, checkpoint, folder, lines, training
+from . import alignment, checkpoint, folder, lines, schedules, training
 from .augmentation import augment
 from .backend import select, to_host
 from .common.command import NOBODY_READS, Stopped, discard_output, tell
@@ -25,8 +25,8 @@ class Run:
     """A run: the trainer, and how far it has come.
 
     epoch         the current one, from 1; more than config's epochs when the run is done
-    pass_number   index of the current pass in training.passes(...); all of them are done while
-                  the epoch is evaluated
+    pass_number   index of the current pass in training.passes(...), after any pre-training in the
+                  first epoch; all of them are done while the epoch is evaluated
     batch         batches of that pass that are done
     tally         what they summed to
     row           what the epoch's finished passes recorded;  rows  those of finished epochs
@@ -114,12 +114,16 @@ class Run:
     def all_epochs(self, epochs):
         while self.epoch <= epochs:
             start = time.perf_counter()
-            todo = training.passes(self.trainer.rule, self.setting.get("schedule"), self.epoch)
+            rule, self.trainer.epoch = self.trainer.rule, self.epoch
+            first = schedules.pretraining(self.setting, rule.trains) if self.epoch == 1 else []
+            todo = first + training.passes(rule, self.setting.get("schedule"), self.epoch)
             while self.pass_number < len(todo):
                 self.one_pass(*todo[self.pass_number], label=f"epoch {self.epoch}/{epochs}")
                 self.row |= self.tally.means()
                 self.tally, self.batch = training.Tally(), 0
                 self.pass_number += 1
+                if self.pass_number <= len(first):
+                    self.report(lines.pretraining_line(self.row, self.pass_number, len(first)))
             row = self.evaluate(start)
             due = self.epoch % self.args.checkpoint_every == 0 or self.epoch == epochs
             self.epoch, self.pass_number, self.row = self.epoch + 1, 0, {}
@@ -177,7 +181,8 @@ class Run:
     def evaluate(self, start):
         """Evaluate, record and return the epoch's row; changes nothing until all of it is there."""
         net, params = self.net, self.trainer.params
-        row = {"epoch": self.epoch, **self.row}
+        rates = schedules.rates(self.setting, self.trainer.rule.trains, self.epoch)
+        row = {"epoch": self.epoch, **self.row, **rates}
         for name, part in (("validation", self.data.validation), ("test", self.data.test)):
             if part is not None:
                 error, loss = training.evaluate(

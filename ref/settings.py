@@ -6,7 +6,7 @@ The command line, Python, searches and reference files all call it; whoever gets
 dict, asks no further questions. `source` says which table of hyperparameters it starts from.
 """
 
-from . import conventions, hyperparameters, rules
+from . import conventions, hyperparameters, rules, schedules
 from .common.command import UsageError
 from .rules.rule import Option, prefix
 
@@ -43,6 +43,8 @@ def of_rule(rule):
     """{name: Option} of everything that can be set about a Rule, without the optimiser's form."""
     found = [option for group, symbols in _groups(rule)
              for option in of_group(group, ", ".join(symbols))]
+    found += [option for group, symbols in _groups(rule)
+              for option in schedules.options(group, ", ".join(symbols))]
     found += rule.options
     if any(name in preset for preset in conventions.PRESETS.values()
            for name in (option.name for option in rule.options)):
@@ -58,6 +60,12 @@ def every():
     return found
 
 
+def over_epochs():
+    """Names of those that no single step depends on (schedules.py)."""
+    return {option.name for name in rules.NAMES for group in rules.get(name).trains
+            for option in schedules.options(group, "")}
+
+
 def rules_with(name):
     """Names of the rules that have an option."""
     return [rule for rule in rules.ALL if name in of_rule(rules.get(rule))]
@@ -65,7 +73,7 @@ def rules_with(name):
 
 def _groups(rule):
     """The rule's groups, "forward" first: the order of a setting."""
-    return sorted(rule.trains.items(), key=lambda entry: entry[0] != "forward")
+    return [(group, rule.trains[group]) for group in schedules.forward_first(rule.trains)]
 
 
 def resolve(rule, arch, hyperparameters=None, batch_size=None, optimizer=None,
@@ -96,7 +104,8 @@ def resolve(rule, arch, hyperparameters=None, batch_size=None, optimizer=None,
                      if option.name == "schedule"), None)
     table, source = _table(name, arch, schedule, which, chosen["optimizer"], own, given)
 
-    options = [option for group, _ in _groups(declared) for option in of_group(group)]
+    options = [option for group, _ in _groups(declared)
+               for option in (*of_group(group), *schedules.options(group, ""))]
     setting = {option.name: table[option.name] if option.default is None else option.default
                for option in options}
     setting |= chosen
@@ -115,6 +124,8 @@ def resolve(rule, arch, hyperparameters=None, batch_size=None, optimizer=None,
         setting[CONVENTION.name] = preset
     setting |= {"schedule": schedule} if schedule else {}
     setting |= given
+    if wrong := schedules.problem(setting, declared.trains):
+        raise UsageError(f"{_flag(wrong[0])}: {wrong[1]}")
     if setting.get("output") == "logits" and declared.argmin_target:
         others = [rule for rule in rules_with("output") if not rules.get(rule).argmin_target]
         raise UsageError(

@@ -15,6 +15,7 @@ from .heap import keep_freed_memory
 from .network import STATE, flat, forward
 from .parallel import later
 from .rules.rule import prefix
+from .schedules import factor, steps
 from .seeds import address, normal, stream
 from .update import has_velocity, update
 
@@ -37,6 +38,7 @@ class Trainer:
     seed      of the noise: ε at step t is a function of the seed and t alone
     device_noise  whether ε is drawn on the device: faster there, and other numbers
     t         steps taken so far
+    epoch     the current one, from 1: learning rates may depend on it (schedules.py)
     carried   {name: array} of what else a resumed run needs, changed in place: nothing here
     own_angles(x, y)    where a trainer measures them its own way
     """
@@ -49,7 +51,7 @@ class Trainer:
         self.net, self.rule, self.params, self.setting, self.seed = net, rule, params, setting, seed
         self.device_noise = device_noise
         self.options = rule.options_of_step(setting)
-        self.t = 0
+        self.t, self.epoch = 0, 1
         self.ahead = {}  # {(t, N): the noise of a step to come}, drawn while this one is computed
         self.trained = {group: flat(params, symbols) for group, symbols in rule.trains.items()}
         self.state = {group: optim.new_state(named) for group, named in self.trained.items()}
@@ -64,6 +66,11 @@ class Trainer:
         self.t += 1
         for symbol in self.rule.redrawn(self.setting):
             self._redraw(symbol, get_xp(x), drawn)
+        for group in self.rule.trains:
+            for k in range(1, steps(self.setting, group) if phase in ("both", group) else 1):
+                noise = self.rule.needs_noise(group)
+                extra = self.noise(len(x), get_xp(x), x.dtype, k) if noise else None
+                self._step_of(x, y, extra, group)
         if not self.rule.needs_noise(phase):
             eps = None
         elif eps is None:
@@ -85,20 +92,25 @@ class Trainer:
                 self.params[symbol][l][...] = after
         return out
 
-    def noise(self, N, xp, dtype):
-        """{l: ε_l ~ N(0, σ²), (N, *shape_l)} for every layer where the rule takes noise."""
+    def noise(self, N, xp, dtype, k=0):
+        """{l: ε_l ~ N(0, σ²), (N, *shape_l)} for every layer where the rule takes noise.
+
+        k  which of the step's: 0 for its last update
+        """
         shapes = {l: (N, *self.net.shape(l)) for l in self.rule.noisy_layers(self.net)}
         if self.device_noise:
-            draw = device_normal(address(self.seed, "noise", self.t))
+            draw = device_normal(address(self.seed, "noise", self.t, *([k] if k else [])))
             return {l: self.setting["sigma"] * draw(shape, dtype) for l, shape in shapes.items()}
+        if k:
+            return {l: xp.asarray(e) for l, e in self._draw((self.t, k), shapes, dtype).items()}
         drawn = self.ahead.pop((self.t, N), None)
-        eps = drawn() if drawn else self._draw(self.t, shapes, dtype)
-        self.ahead = {(self.t + 1, N): later(self._draw, self.t + 1, shapes, dtype)}
+        eps = drawn() if drawn else self._draw((self.t,), shapes, dtype)
+        self.ahead = {(self.t + 1, N): later(self._draw, (self.t + 1,), shapes, dtype)}
         return {l: xp.asarray(e) for l, e in eps.items()}
 
-    def _draw(self, t, shapes, dtype):
-        """The noise of step t, on the host."""
-        rng = stream(self.seed, "noise", t)
+    def _draw(self, counter, shapes, dtype):
+        """The noise of a step, on the host. counter: (t,), or (t, k)."""
+        rng = stream(self.seed, "noise", *counter)
         sigma = dtype.type(self.setting["sigma"])
         return {l: sigma * normal(rng, shape, dtype) for l, shape in shapes.items()}
 
@@ -114,7 +126,8 @@ class Trainer:
         """One step of the optimiser of a group, with the gradients that the rule computed."""
         symbols = self.rule.trains[group]
         grads = flat({symbol: out["d" + symbol] for symbol in symbols})
-        update(self.setting, prefix(group), self.trained[group], grads, self.state[group])
+        update(self.setting, prefix(group), self.trained[group], grads, self.state[group],
+               factor(self.setting, prefix(group), self.epoch))
 
     def velocities(self):
         """{name: v} of every parameter whose optimiser has momentum."""

@@ -99,7 +99,8 @@ TRAINING = {  # name: arguments of ref.train
     "kolen-pollack": ["kolen-pollack", "--arch", "conv", "--angles"],
     "weight-mirror": ["weight-mirror", "--arch", "conv", "--schedule", "alternating"],
     "autoencoder": ["dtp", "--arch", "autoencoder"],
-    "momentum": ["dtp", "--optimizer", "sgd", "--momentum", 0.9, "--inverse-weight-decay", 0.01],
+    "momentum": ["dtp", "--optimizer", "sgd", "--momentum", 0.9, "--inverse-weight-decay", 0.01,
+                 "--inverse-steps", 2, "--lr-step", 1],
     "batch-manhattan": ["bp", "--optimizer", "batch-manhattan", "--momentum", 0.9],
     "adam-decay": ["fa", "--weight-decay", 0.01],
 }

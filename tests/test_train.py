@@ -80,6 +80,9 @@ def test_config(train, base, monkeypatch):
         "output": "probabilities", "inverse_loss": "noise-preserving", "reduction": "sum",
         "order": "targets-first", "inverse": "same", "momentum": 0, "weight_decay": 0,
         "inverse_momentum": 0, "inverse_weight_decay": 0,
+        "inverse_steps": 1, "inverse_pretraining": 0,
+        **{f"{p}{key}": value for p in ("", "inverse_") for key, value in
+           {"lr_step": 0, "lr_milestones": "", "lr_factor": 0.1}.items()},
     }
 
 

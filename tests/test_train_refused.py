@@ -21,6 +21,11 @@ NUMBERS = {
     "--beta1": ["1", "-1", *NAN], "--beta2": ["1", "-1", *NAN],
     "--momentum": ["-0.1", "1", *NAN], "--weight-decay": ["-1", *NAN],
     "--inverse-momentum": ["-0.1", "1", *NAN], "--inverse-weight-decay": ["-1", *NAN],
+    "--lr-step": ["-1", "0.5", *NAN], "--lr-factor": ["0", *NAN],
+    "--lr-milestones": ["0", "5,5", "2,1", "1,,2", "1.5", "-1", *NAN],
+    "--inverse-lr-step": ["-1", *NAN], "--inverse-lr-factor": ["0", *NAN],
+    "--inverse-lr-milestones": ["0", "a", *NAN],
+    "--inverse-steps": ["0", "1.5", *NAN], "--inverse-pretraining": ["-1", "1.5", *NAN],
     "--inverse-beta1": ["1", *NAN], "--inverse-beta2": ["1", *NAN],
     "--alpha": ["-1", *NAN], "--sigma": ["-1", *NAN], "--mu": ["-1", "1.5", *NAN],
     "--aux": ["-1", "2.5", *NAN], "--crop-padding": ["-1", "0.5", *NAN],
@@ -175,6 +180,8 @@ OPTIONS = {  # option: (a value that is valid where the rule has it, the rules t
     **{option: (value, ["weight-mirror"]) for option, value in {
         "--mirror-lr": "1e-3", "--mirror-beta1": "0.5", "--mirror-beta2": "0.5",
         "--mirror-epsilon": "1e-3", "--mirror-momentum": "0", "--mirror-weight-decay": "0.1",
+        "--mirror-lr-step": "1", "--mirror-lr-milestones": "1", "--mirror-lr-factor": "0.1",
+        "--mirror-steps": "2", "--mirror-pretraining": "1",
         }.items()},
     **{option: (value, WITH_INVERSES) for option, value in {
         "--inverse": "same",

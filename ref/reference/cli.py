@@ -59,7 +59,7 @@ def parser():
     w.add_argument("--backend", choices=("numpy", "cupy"), default="numpy",
                    help="what computes them: numpy, or cupy for a GPU (default %(default)s)")
     add_limit(w)
-    options.add_setting_arguments(w)
+    options.add_setting_arguments(w, of_step=True)
 
     v = commands.add_parser("verify", help="compare a file with what this project computes")
     v.add_argument("theirs", metavar="THEIRS.h5")
@@ -90,7 +90,8 @@ def add_limit(p):
 def write(args):
     """Train for args.steps and write every quantity. Raises UserError."""
     xp = select(args.backend)
-    setting = resolve(args.rule, args.arch, {key: getattr(args, key) for key in options.names()})
+    given = {key: getattr(args, key) for key in options.names(of_step=True)}
+    setting = resolve(args.rule, args.arch, given)
     dtype = np.dtype(args.dtype)
     net, batches = inputs(args, setting, xp, dtype)
     rule = rules.get(args.rule)

@@ -89,7 +89,7 @@ def resolve(rule, arch, given):
     Raises UsageError.
     """
     setting, _ = settings.resolve(rule, arch, **given)
-    known = options.names()
+    known = options.names(of_step=True)
     return {key: value for key, value in setting.items() if key in known}
 
 

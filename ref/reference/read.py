@@ -81,7 +81,7 @@ def _setting(file, rule, arch):
     schedule = untrusted.text(file, "schedule", "none")
     if schedule != "none" and config.setdefault("schedule", schedule) != schedule:
         raise FileError(f"schedule is {schedule!r}, but {config['schedule']!r} in config")
-    known = options.names()
+    known = options.names(of_step=True)
     for key, value in config.items():
         if key not in known:
             raise FileError(f"config: there is no option {key[:40]!r}")
