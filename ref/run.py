@@ -114,7 +114,8 @@ class Run:
     def all_epochs(self, epochs):
         while self.epoch <= epochs:
             start = time.perf_counter()
-            rule, self.trainer.epoch = self.trainer.rule, self.epoch
+            rule = self.trainer.rule
+            self.trainer.factors = schedules.factors(self.setting, rule.trains, self.epoch)
             first = schedules.pretraining(self.setting, rule.trains) if self.epoch == 1 else []
             todo = first + training.passes(rule, self.setting.get("schedule"), self.epoch)
             while self.pass_number < len(todo):

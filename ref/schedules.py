@@ -70,6 +70,11 @@ def factor(setting, p, epoch):
     return setting.get(f"{p}lr_factor", 0.1) ** drops
 
 
+def factors(setting, groups, epoch):
+    """{group: what its learning rate is multiplied by in an epoch}."""
+    return {group: factor(setting, prefix(group), epoch) for group in groups}
+
+
 def rates(setting, groups, epoch):
     """{"lr": ..., "inverse_lr": ...} of an epoch, of the groups whose rate changes."""
     return {f"{p}lr": setting[f"{p}lr"] * factor(setting, p, epoch)

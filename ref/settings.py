@@ -41,11 +41,7 @@ def of_group(group, symbols="its parameters"):
 
 def of_rule(rule):
     """{name: Option} of everything that can be set about a Rule, without the optimiser's form."""
-    found = [option for group, symbols in _groups(rule)
-             for option in of_group(group, ", ".join(symbols))]
-    found += [option for group, symbols in _groups(rule)
-              for option in schedules.options(group, ", ".join(symbols))]
-    found += rule.options
+    found = [*_of_groups(rule), *rule.options]
     if any(name in preset for preset in conventions.PRESETS.values()
            for name in (option.name for option in rule.options)):
         found.append(CONVENTION)
@@ -76,6 +72,15 @@ def _groups(rule):
     return [(group, rule.trains[group]) for group in schedules.forward_first(rule.trains)]
 
 
+def _of_groups(rule):
+    """The Options of all of its groups. A rule with a trainer of its own updates its weights its
+    own way, with a learning rate alone."""
+    named = [(group, ", ".join(symbols)) for group, symbols in _groups(rule)]
+    of_step = [option for group, symbols in named for option in of_group(group, symbols)
+               if not (rule.trainer and option.name.endswith(("momentum", "weight_decay")))]
+    return of_step + [option for pair in named for option in schedules.options(*pair)]
+
+
 def resolve(rule, arch, hyperparameters=None, batch_size=None, optimizer=None,
             epsilon_form=None, **given):
     """(setting, source) of a rule on a network; None in `given` is as not given.
@@ -104,10 +109,8 @@ def resolve(rule, arch, hyperparameters=None, batch_size=None, optimizer=None,
                      if option.name == "schedule"), None)
     table, source = _table(name, arch, schedule, which, chosen["optimizer"], own, given)
 
-    options = [option for group, _ in _groups(declared)
-               for option in (*of_group(group), *schedules.options(group, ""))]
     setting = {option.name: table[option.name] if option.default is None else option.default
-               for option in options}
+               for option in _of_groups(declared)}
     setting |= chosen
     setting["batch_size"] = (table.get("batch_size", 100) if batch_size is None
                              else _value(BATCH_SIZE, batch_size))

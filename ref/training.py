@@ -15,7 +15,7 @@ from .heap import keep_freed_memory
 from .network import STATE, flat, forward
 from .parallel import later
 from .rules.rule import prefix
-from .schedules import factor, steps
+from .schedules import steps
 from .seeds import address, normal, stream
 from .update import has_velocity, update
 
@@ -38,12 +38,13 @@ class Trainer:
     seed      of the noise: ε at step t is a function of the seed and t alone
     device_noise  whether ε is drawn on the device: faster there, and other numbers
     t         steps taken so far
-    epoch     the current one, from 1: learning rates may depend on it (schedules.py)
+    factors   {group: what its learning rate is multiplied by now}: schedules.py has those of an
+              epoch; 1 where nothing is said
     carried   {name: array} of what else a resumed run needs, changed in place: nothing here
     own_angles(x, y)    where a trainer measures them its own way
     """
 
-    carried = types.MappingProxyType({})
+    carried = factors = types.MappingProxyType({})
     own_angles = None
 
     def __init__(self, net, rule, params, setting, seed, device_noise=False):
@@ -51,7 +52,7 @@ class Trainer:
         self.net, self.rule, self.params, self.setting, self.seed = net, rule, params, setting, seed
         self.device_noise = device_noise
         self.options = rule.options_of_step(setting)
-        self.t, self.epoch = 0, 1
+        self.t = 0
         self.ahead = {}  # {(t, N): the noise of a step to come}, drawn while this one is computed
         self.trained = {group: flat(params, symbols) for group, symbols in rule.trains.items()}
         self.state = {group: optim.new_state(named) for group, named in self.trained.items()}
@@ -127,7 +128,7 @@ class Trainer:
         symbols = self.rule.trains[group]
         grads = flat({symbol: out["d" + symbol] for symbol in symbols})
         update(self.setting, prefix(group), self.trained[group], grads, self.state[group],
-               factor(self.setting, prefix(group), self.epoch))
+               self.factors.get(group, 1.0))
 
     def velocities(self):
         """{name: v} of every parameter whose optimiser has momentum."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from checks import assert_close, assert_same_bits, make_case
 
-from ref import rules, schedules, settings
+from ref import folder, rules, schedules, settings
 from ref.common.command import UsageError
 from ref.seeds import normal, stream
 from ref.training import Trainer
@@ -70,7 +70,7 @@ def test_each_group_has_its_own_rate(rule, group):
         case = make_case("dense", rule)
         trainer = Trainer(case.net, rules.get(rule), case.params, case.options | RATE | {
             f"{group}_lr_step": 1, f"{group}_lr_factor": 0.5, "lr_milestones": "2"}, seed=0)
-        trainer.epoch = epoch
+        trainer.factors = schedules.factors(trainer.setting, trainer.rule.trains, epoch)
         before = make_case("dense", rule).params
         trainer.step(case.x, case.y)
         changes[epoch] = {s: {l: a - before[s][l] for l, a in case.params[s].items()}
@@ -163,3 +163,17 @@ def test_rates_are_recorded(command, tiny, here):
         rows = list(csv.DictReader(file))
     assert [float(row["lr"]) for row in rows] == [0.5, 0.125, 0.03125]
     assert "inverse_lr" not in rows[0]
+
+
+def test_a_rule_with_a_trainer_of_its_own(command, tiny, here):
+    """... has rates over epochs too, of all that it trains; but neither momentum nor decay."""
+    line = ["ref.train", "--rule", "segregated-dendrites", "--arch", "dense 4, softmax 10",
+            "--data", tiny, "--test-ms", 60, "--model", "rates"]
+    assert command(*line, "--epochs", 1, "--out", "one").status == 0
+    assert command(*line, "--epochs", 2, "--lr-step", 1, "--lr-factor", "1e-300", "--out",
+                   "two").status == 0
+    one, two = (folder.read_parameters(run) for run in ("one", "two"))
+    assert_same_bits({name: one[name] for name in ("W_1", "W_2")},
+                     {name: two[name] for name in ("W_1", "W_2")})
+    for option in ("--momentum", "--weight-decay"):
+        command.refused(*line, option, "0.5", names=[option, "segregated-dendrites"])

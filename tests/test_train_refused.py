@@ -162,9 +162,9 @@ def test_another_number_of_classes(refused, here, arch):
     ("local -3x3x8, softmax 10", "'-3x3x8'"),
     ("dense 8, local 3x3x8, softmax 10", "'local 3x3x8'"),
     ("DENSE 8, softmax 10", "'DENSE 8'"),
-    ("", "''"),
+    ("", "it is empty"),
     (",", "layer 1"),
-    (" ", "' '"),
+    (" ", "it is empty"),
 ])
 def test_malformed_architectures(refused, arch, wrong):
     refused("--arch", arch, names=[wrong])

@@ -14,6 +14,7 @@ class Trainer:
     """A network of segregated dendrites and its state between images.
 
     net, rule, params, setting, seed    as in training.Trainer
+    factors  as in training.Trainer
     t        images so far; spikes and lengths of phases of image t are functions of seed and t
     carried  {name: array}, the State between images, changed in place: a checkpoint keeps it
     """
@@ -27,7 +28,7 @@ class Trainer:
         self.net, self.rule, self.params, self.setting, self.seed = net, rule, params, setting, seed
         self.c = model.constants_of(setting)
         self.kernel = kernel.make(self.c, setting["kernel_steps"])
-        self.t, self.state = 0, {}  # no optimiser has any
+        self.t, self.state, self.factors = 0, {}, {}  # no optimiser has any state
         for l in params["W"]:  # so that a pixel's weights lie together: whole.py gathers them
             params["W"][l] = np.asfortranarray(params["W"][l])
         sizes = [params["W"][1].shape[1], *(len(params["b"][l]) for l in sorted(params["b"]))]
@@ -62,8 +63,9 @@ class Trainer:
             for l, array in getattr(self.between, name).items():
                 array[...] = getattr(done.state, name)[l]
         self.between.top[...] = done.state.top
-        learning.update(self.c, self.params, done.G, done.forward.s, self.setting["lr"],
-                        self.setting["output_lr"])
+        factor = self.factors.get("forward", 1.0)  # in this epoch, of both rates
+        learning.update(self.c, self.params, done.G, done.forward.s, factor * self.setting["lr"],
+                        factor * self.setting["output_lr"])
         if "symmetric" in self.setting["feedback_weights"]:
             noisy = self.setting["feedback_weights"] == "noisy-symmetric"
             initial.follow(self.params, stream(self.seed, "magnitude", self.t) if noisy else None)

@@ -127,7 +127,7 @@ class Rule:
     sgd_defaults: dict = field(default_factory=dict)
     argmin_target: bool = False
     inverted: Callable = f
-    optimizers: tuple = ("adam", "sgd")
+    optimizers: tuple = ("adam", "sgd", "batch-manhattan")
     of_networks: dict = field(default_factory=dict)
     trainer: Callable = None
     initial: Callable = initial_parameters
