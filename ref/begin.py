@@ -101,6 +101,8 @@ def first_of(args):
         return None
     first = imported.read(args.init)
     args.init = first.path  # a state dict itself can't stand in config.json
+    if args.optimizer not in (None, first.settings.get("optimizer")):
+        first = imported.without_optimizer(first)
     for key, value in first.settings.items():
         if getattr(args, key) is None:
             setattr(args, key, value)

@@ -2,8 +2,9 @@
 
 Writes RUN/network.pt, a PyTorch state dict (--to npz: RUN/network.npz, the same names and numbers
 for NumPy), in channels-first layouts (layouts.py), and beside it network.json: what the network is
-and how it was trained. The names are layer1.weight, layer1.bias, ...; with --all also what belongs
-to the rule: inverse2.weight (V) and .bias (c), feedback2.weight (B), auxiliary.weight (W_z).
+and how it was trained. The names are layer1.weight, layer1.bias, ..., those of batch norm
+norm1.weight (γ), .bias (β), .running_mean and .running_var; with --all also what belongs to the
+rule: inverse2.weight (V) and .bias (c), feedback2.weight (B), auxiliary.weight (W_z).
 """
 
 import json
@@ -19,7 +20,9 @@ from .common.command import Parser, UsageError, new_file
 from .layouts import NAMES, outward
 from .network import SYMBOLS
 
-PAIRS = (("W", "b"), ("V", "c"), ("B",), ("W_z", "b_z"))  # in the order of a state dict
+# symbols of one layer in the order of a state dict: of the network itself, and of the rule
+NETWORK = (("W", "b"), ("gamma", "beta", "running_mean", "running_var"))
+RULES = (("V", "c"), ("B",), ("W_z", "b_z"))
 KINDS = {"torch": ".pt", "npz": ".npz"}
 
 
@@ -30,8 +33,9 @@ def arrays(net, params, every=False):
     """
     return {NAMES[symbol].format(l=l): np.ascontiguousarray(
                 outward(net.maps_of(symbol)[l], SYMBOLS[symbol][1], params[symbol][l]))
-            for pair in (PAIRS if every else PAIRS[:1]) for l in sorted(params[pair[0]])
-            for symbol in pair if l in params.get(symbol, ())}
+            for group in (NETWORK + RULES if every else NETWORK)
+            for l in sorted(params.get(group[0], ()))
+            for symbol in group if l in params.get(symbol, ())}
 
 
 def export(run, to="torch", out=None, every=False):
@@ -53,13 +57,15 @@ def export(run, to="torch", out=None, every=False):
         if out is not None:
             _write(out, run, found, lambda path: _write_npz(path, found))
         return found
-    from .torch_net import module, torch
+    if run.net.own_forward and to == "module":
+        raise UsageError("to 'module': this rule trains a network of its own kind")
+    from .torch_net import Net, torch
 
     state = {name: torch.from_numpy(array) for name, array in found.items()}
     if to == "module":
-        made = module(run.net, next(iter(state.values())).dtype)
+        made = Net(run.net).to(next(iter(state.values())).dtype)
         made.load_state_dict(state)
-        return made
+        return made.eval()
     if out is not None:
         _write(out, run, found, lambda path: torch.save(state, path))
     return state

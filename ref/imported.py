@@ -27,6 +27,10 @@ from .layouts import NAMES, inward, shape_there
 from .network import SYMBOLS, name_of
 
 STATE_DICTS = ("state_dict", "model", "model_state_dict")
+MUST = {"W": "weight", "b": "bias (write nobias behind it)", "gamma": "batch norm's weight",
+        "beta": "batch norm's bias", "running_mean": "running mean",
+        "running_var": "running variance"}
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked")  # no parameters
 OPTIMIZERS = ("optimizer", "optimizer_state_dict")
 
 
@@ -41,7 +45,8 @@ class Initial:
     arrays     {name there: NumPy array}, in its order; of a run's folder {W_1: ...}
     there      whether the names and layouts are PyTorch's
     settings   {option of ref.train: value} of the optimiser
-    moments    {name: (m, v)} of its Adam, and steps, how many it has taken
+    moments    {name: {"m" or "v": array}} of its optimiser (optim.py, momentum.py), and steps, how
+               many it has taken
     """
 
     path: str
@@ -115,45 +120,55 @@ def _add_optimizer(made, state):
         raise InitialError(f"--init {made.path}: the optimizer has groups of parameters with "
                            "different settings; here all forward parameters have the same")
     group = groups[0]
-    for key in ("weight_decay", "momentum", "amsgrad", "nesterov", "maximize"):
+    for key in ("amsgrad", "nesterov", "dampening", "maximize", "decoupled_weight_decay"):
         if group.get(key):
             raise InitialError(f"--init {made.path}: the optimizer has {key} {group[key]!r}, which "
                                "is not taken over; save the model's state dict alone")
-    made.settings["lr"] = float(group["lr"])
-    if "betas" not in group:
-        made.settings["optimizer"] = "sgd"
-        return
-    made.settings |= {"optimizer": "adam", "epsilon_form": "kingma",
-                      "beta1": float(group["betas"][0]), "beta2": float(group["betas"][1]),
-                      "epsilon": float(group["eps"])}
-    names = list(made.arrays)
+    made.settings |= {"lr": float(group["lr"]),
+                      "weight_decay": float(group.get("weight_decay", 0))}
+    if "betas" in group:
+        kept = {"exp_avg": "m", "exp_avg_sq": "v"}
+        made.settings |= {"optimizer": "adam", "epsilon_form": "kingma",
+                          "beta1": float(group["betas"][0]), "beta2": float(group["betas"][1]),
+                          "epsilon": float(group["eps"])}
+    else:
+        kept = {"momentum_buffer": "v"}
+        made.settings |= {"optimizer": "sgd", "momentum": float(group.get("momentum", 0))}
+    names = [name for name in made.arrays if name.rpartition(".")[2] not in BUFFERS]
     for number, entry in state.get("state", {}).items():
-        made.moments[names[number]] = tuple(
-            entry[key].numpy() for key in ("exp_avg", "exp_avg_sq"))
-        made.steps = int(entry["step"])
+        made.moments[names[number]] = {mine: entry[key].cpu().numpy() for key, mine in kept.items()
+                                       if entry.get(key) is not None}
+        made.steps = int(entry.get("step", 0))
+
+
+def without_optimizer(initial):
+    """The same parameters, for another optimiser."""
+    return Initial(initial.path, initial.arrays, initial.there)
 
 
 def apply(initial, trainer):
-    """Put the parameters, and an Adam's moments, into a training.Trainer at its first step.
+    """Put the parameters, and an optimiser's moments, into a training.Trainer at its first step.
 
     Raises InitialError, before anything is changed, where an array has no place or another shape,
     or a layer finds none.
     """
     net, params, found, moments = trainer.net, trainer.params, {}, {}
+    if net.own_forward:
+        raise InitialError(f"--init {initial.path}: this rule trains a network of its own kind")
     for name, (symbol, l) in _places(initial, net, params).items():
         found[symbol, l] = _turned(initial, name, initial.arrays[name], net, symbol, l)
         if name in initial.moments:
-            moments[symbol, l] = [_turned(initial, name, array, net, symbol, l)
-                                  for array in initial.moments[name]]
-    for symbol, what in (("W", "weight"), ("b", "bias (write nobias behind it)")):
+            moments[symbol, l] = {key: _turned(initial, name, array, net, symbol, l)
+                                  for key, array in initial.moments[name].items()}
+    for symbol, what in MUST.items():
         if missing := [l for l in params[symbol] if (symbol, l) not in found]:
             raise InitialError(f"--init {initial.path}: layer {missing[0]} of the network finds no "
                                f"{what} in it; it has {', '.join(initial.arrays)}")
     for (symbol, l), array in found.items():
         params[symbol][l][...] = _like(array, params[symbol][l])
     state = trainer.state["forward"]
-    for (symbol, l), pair in moments.items():
-        for key, array in zip("mv", pair, strict=True):
+    for (symbol, l), arrays in moments.items():
+        for key, array in arrays.items():
             kept = state[key][name_of(symbol, l)]
             kept[...] = _like(array, kept)
     state["t"] = initial.steps
@@ -191,8 +206,14 @@ def _places(initial, net, params):
             bias = f"{name.removesuffix('weight')}bias"
             if bias in initial.arrays and l in params["b"]:
                 places[bias] = ("b", l)
+        norms = [name.removesuffix("running_mean") for name in initial.arrays
+                 if name.endswith("running_mean")]
+        for l, stem in zip(sorted(net.norms), norms, strict=False):
+            for symbol in ("gamma", "beta", "running_mean", "running_var"):
+                places[stem + NAMES[symbol].rpartition(".")[2]] = (symbol, l)
+    places = {name: place for name, place in places.items() if name in initial.arrays}
     spare = [name for name in initial.arrays if name not in places
-             and not re.match(r"(inverse|feedback|auxiliary)", name)]
+             and not re.match("(inverse|feedback|auxiliary)|.*num_batches_tracked$", name)]
     if spare:
         raise InitialError(f"--init {initial.path}: no place in the network for {', '.join(spare)}")
     return places

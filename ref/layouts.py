@@ -14,7 +14,9 @@ and a bias is turned as its units are; one of a dense map is flat there.
 from math import prod
 
 # what a symbol is called there, with {l} for the layer
-NAMES = {"W": "layer{l}.weight", "b": "layer{l}.bias", "V": "inverse{l}.weight",
+NAMES = {"W": "layer{l}.weight", "b": "layer{l}.bias", "gamma": "norm{l}.weight",
+         "beta": "norm{l}.bias", "running_mean": "norm{l}.running_mean",
+         "running_var": "norm{l}.running_var", "V": "inverse{l}.weight",
          "c": "inverse{l}.bias", "B": "feedback{l}.weight", "W_z": "auxiliary.weight",
          "b_z": "auxiliary.bias"}
 
@@ -44,7 +46,8 @@ def shape_there(m, shape):
 def _layout(m, shape):
     """(all axes here, their order there, the shape there) of an array."""
     own = getattr(m, shape)
-    if shape == "weight_shape" and m.kind == "dense":
+    kind = getattr(m, "kind", "norm")  # batch norm's numbers stay as they are
+    if shape == "weight_shape" and kind == "dense":
         full = (*m.out_shape, *m.in_shape)
         parts = [len(m.out_shape), len(m.in_shape)]
         there = own
@@ -53,7 +56,7 @@ def _layout(m, shape):
         there = None
     else:
         full, parts = own, [len(own)]
-        there = (prod(own),) if m.kind == "dense" else None
+        there = (prod(own),) if kind == "dense" else None
     order, first = [], 0
     for axes in parts:  # the last axis of three, the channels, comes first
         own_axes = list(range(first, first + axes))

@@ -1,27 +1,28 @@
 """A network as a torch.nn.Module, for whoever wants to use or train it there.
 
     import torch
-    model = module(net)                      # its layers are called layer1, layer2, ...
+    model = Net(net)                         # its layers are called layer1, layer2, ...
     model.load_state_dict(torch.load("network.pt"))
-    model(images)                            # (N, C, H, W) in [0, 1] -> h_L
+    model.eval()(images)                     # (N, C, H, W) in [0, 1] -> h_L
 
-PyTorch has no locally-connected layer; LocallyConnected2d is one, by patches and einsum. Zero
-padding is ref/linear/patches.py's, which needs a layer of its own: it may be odd.
+PyTorch has no locally-connected layer; LocallyConnected2d is one, by patches and einsum.
 """
 
-from collections import OrderedDict
 from math import prod
 
 from .common.command import UserError
 from .layouts import shape_there
+from .units import Add, AveragePool, BatchNorm, GlobalAverage, MaxPool, Sigma
 
 try:
     import torch
+    import torch.nn.functional as F
     from torch import nn
 except ImportError:
     raise UserError('PyTorch is not installed: pip install -e ".[compare]"') from None
 
-ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "softmax": lambda: nn.Softmax(dim=1)}
+ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "identity": lambda a: a,
+               "softmax": lambda a: a.softmax(1)}
 
 
 class LocallyConnected2d(nn.Module):
@@ -46,27 +47,54 @@ class LocallyConnected2d(nn.Module):
         return y if self.bias is None else y + self.bias
 
 
-def module(net, dtype=None):
-    """nn.Sequential of a network.Network; its weights are PyTorch's own initial ones.
+class Net(nn.Module):
+    """A network.Network: (N, C, H, W) or (N, n) -> h_L; its weights are PyTorch's initial ones."""
 
-    Raises UserError for a nonlinearity that is not known there.
-    """
-    layers, shape = OrderedDict(), net.shape(0)
-    for l, m in net.map.items():
-        if m.kind == "dense" and len(shape) == 3:
-            layers[f"flatten{l}"] = nn.Flatten()
-        elif m.kind != "dense" and any(map(any, m.patches.padding)):
-            (top, bottom), (left, right) = m.patches.padding
-            layers[f"pad{l}"] = nn.ZeroPad2d((left, right, top, bottom))
-        layers[f"layer{l}"] = _layer(m, l not in net.unbiased)
-        name, shape = net.act[l].name, m.out_shape
-        if m.kind == "dense" and len(shape) == 3:
-            layers[f"unflatten{l}"] = nn.Unflatten(1, (shape[2], *shape[:2]))
-        if name != "identity":
-            if name not in ACTIVATIONS:
-                raise UserError(f"layer {l}: the nonlinearity {name} is not known to torch_net.py")
-            layers[f"act{l}"] = ACTIVATIONS[name]()
-    return nn.Sequential(layers).to(dtype or torch.float32)
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+        for l, m in net.map.items():
+            setattr(self, f"layer{l}", _layer(m, l not in net.unbiased))
+        for l, norm in net.norms.items():
+            kind = nn.BatchNorm2d if len(net.map[l].out_shape) == 3 else nn.BatchNorm1d
+            setattr(self, f"norm{l}", kind(norm.channels, norm.epsilon, norm.momentum))
+
+    def forward(self, x):
+        net, h = self.net, {0: x}
+        for l, m in net.map.items():
+            h[l] = self._mapped(l, m, h[net.reads(l)])
+            for part in net.unit(l).parts:
+                h[l] = PARTS[type(part)](self, l, part, h[l], h)
+        return h[net.L]
+
+    def _mapped(self, l, m, x):
+        """W x + b, with an image flattened for a dense map, or padded as ours is: it may be odd."""
+        layer = getattr(self, f"layer{l}")
+        if m.kind == "dense":
+            a = layer(x.flatten(1))
+            return a if len(m.out_shape) == 1 else a.unflatten(1, (m.out_shape[2],
+                                                                   *m.out_shape[:2]))
+        (top, bottom), (left, right) = m.patches.padding
+        return layer(F.pad(x, (left, right, top, bottom)))
+
+
+def _added(self, l, part, a, h):
+    skip = h[self.net.adds[l]]
+    if part.skip_shape != part.shape:  # option A
+        channels = part.channels
+        skip = F.pad(skip[:, :, :: part.stride, :: part.stride],
+                     (0, 0, 0, 0, channels.start, part.shape[-1] - channels.stop))
+    return a + skip
+
+
+PARTS = {
+    BatchNorm: lambda self, l, part, a, h: getattr(self, f"norm{l}")(a),
+    Add: _added,
+    Sigma: lambda self, l, part, a, h: ACTIVATIONS[part.act.name](a),
+    MaxPool: lambda self, l, part, a, h: F.max_pool2d(a, part.kernel, part.stride, part.pad),
+    AveragePool: lambda self, l, part, a, h: F.avg_pool2d(a, part.kernel, part.stride, part.pad),
+    GlobalAverage: lambda self, l, part, a, h: a.mean((2, 3)),
+}
 
 
 def _layer(m, bias):

@@ -17,6 +17,9 @@ NETWORKS = {
     "local": "local 5x5x3/3 nobias, conv 2x2x3 identity, softmax 4",
     "autoencoder": "local 3x3x2, dense 6, reconstruction",
 }
+# batch norm, pools, both kinds of skips: for rules that have them
+UNITS = ("conv 3x3x4 pad 1 bn relu, maxpool 3/2 pad 1, block 4, block 8/2, block 12/2 a, "
+         "meanpool 1, mean, dense 6 bn, softmax 4")
 IN_SHAPE = (7, 10, 3)
 RULES = ("sdtp", "ao-sdtp", "dfa", "kolen-pollack")
 
@@ -52,7 +55,7 @@ def test_there_and_back(arch, rule):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-12)])
-@pytest.mark.parametrize("arch", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize("arch", [*NETWORKS.values(), UNITS], ids=[*NETWORKS, "units"])
 def test_pytorch_gives_the_same_outputs(arch, dtype, tolerance):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra: compare)")
     run = fitted(arch, dtype=dtype)
@@ -71,11 +74,10 @@ def test_pytorch_gives_the_same_outputs(arch, dtype, tolerance):
 def test_the_inverses_are_turned_as_the_weights():
     """Vᵀ y + c, the transposed map: what PyTorch's derivative of the layer gives."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra: compare)")
-    from ref.torch_net import module
+    from ref.torch_net import Net
     run = fitted(NETWORKS["images"], "sdtp", "float64")
     state = ref.export(run, "torch", every=True)
-    model = module(run.net, torch.float64)
-    layers = dict(model.named_children())
+    layers = dict(Net(run.net).double().named_children())
     for l in sorted(run.params["V"]):
         m, rng = run.net.map[l], np.random.default_rng(l)
         c = run.params["c"][l]
@@ -85,9 +87,11 @@ def test_the_inverses_are_turned_as_the_weights():
         x = torch.zeros(2, *_first(m.in_shape), dtype=torch.float64, requires_grad=True)
         layer = layers[f"layer{l}"]
         layer.weight.data = state[f"inverse{l}.weight"]
-        padded = layers[f"pad{l}"](x) if f"pad{l}" in layers else x
         if m.kind == "dense":
-            padded = padded.flatten(1)
+            padded = x.flatten(1)
+        else:
+            (top, bottom), (left, right) = m.patches.padding
+            padded = torch.nn.functional.pad(x, (left, right, top, bottom))
         layer(padded).backward(torch.from_numpy(_channels_first(y)))
         c_there = ref.export(run, "npz", every=True)[f"inverse{l}.bias"]
         if m.kind == "conv":

@@ -72,7 +72,9 @@ def torch_checkpoint(torch, x, y, kind, steps=3):
     model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3, padding=1), torch.nn.Tanh(),
                                 torch.nn.Flatten(), torch.nn.Linear(2 * 16, 3)).double()
     optimizer = (torch.optim.Adam(model.parameters(), lr=0.02, betas=(0.8, 0.95), eps=1e-3)
-                 if kind == "adam" else torch.optim.SGD(model.parameters(), lr=0.1))
+                 if kind == "adam" else torch.optim.SGD(
+                     model.parameters(), lr=0.1, **(
+                         {} if kind == "sgd" else {"momentum": 0.9, "weight_decay": 0.01})))
     x, y = torch.from_numpy(x.transpose(0, 3, 1, 2)), torch.from_numpy(y)
 
     def step():
@@ -85,7 +87,7 @@ def torch_checkpoint(torch, x, y, kind, steps=3):
     return model, optimizer, step
 
 
-@pytest.mark.parametrize("kind", ["adam", "sgd"])
+@pytest.mark.parametrize("kind", ["adam", "sgd", "momentum"])
 def test_it_goes_on_as_pytorch_does(here, kind):
     """Rates, moments and steps of the optimizer are taken over: three steps more agree."""
     torch = pytest.importorskip("torch", reason=NO_TORCH)
@@ -108,6 +110,10 @@ def test_it_goes_on_as_pytorch_does(here, kind):
     assert abs(trainer.params["b"][2] - theirs[3]).max() < 1e-12
     given = ref.Trainer("bp", "conv 3x3x2, softmax 3", (4, 4, 1), init="theirs.pt", lr=0.5)
     assert given.setting["lr"] == 0.5  # what is given comes first
+    other = {"optimizer": "sgd" if kind == "adam" else "adam"}  # has no use for these moments
+    given = ref.Trainer("bp", "conv 3x3x2, softmax 3", (4, 4, 1), init="theirs.pt", **other)
+    assert given.state["forward"]["t"] == 0
+    assert not any(v.any() for v in given.state["forward"]["v"].values())
 
 
 def test_a_run_goes_on_from_a_state_dict(here, tiny):
@@ -120,6 +126,21 @@ def test_a_run_goes_on_from_a_state_dict(here, tiny):
     assert isinstance(state["layer1.weight"], torch.Tensor)
     assert all(np.array_equal(a, runs[1].params["W"][l]) for l, a in runs[0].params["W"].items())
     assert ref.load("b").config["arguments"]["init"] == "the state dict"
+
+
+def test_batch_norm_comes_too(here, tiny):
+    """γ, β and the running statistics, with PyTorch's names for them, whatever theirs are."""
+    pytest.importorskip("torch", reason=NO_TORCH)
+    arch = "conv 3x3x4/4 pad 1 bn relu, block 4, mean, softmax 10"
+    first = ref.fit("bp", arch, data=tiny, epochs=2)
+    state = ref.export(first, "module").state_dict()
+    order = ["layer1", "norm1", "layer2", "norm2", "layer3", "norm3", "layer4"]
+    for theirs in (state, {f"model.{order.index(name.split('.')[0])}.{name.split('.')[1]}": tensor
+                           for name, tensor in state.items()}):
+        again = ref.fit("bp", arch, data=tiny, epochs=1, init=theirs, optimizer="sgd", lr=1e-30)
+        for symbol in ("W", "gamma", "beta"):
+            for l, array in first.params[symbol].items():
+                assert abs(again.params[symbol][l] - array).max() < 1e-20
 
 
 W = {"layer1.weight": np.zeros((6, 784), "f"), "layer1.bias": np.zeros(6, "f"),
@@ -159,13 +180,13 @@ def test_bad_files_of_pytorch(command, tiny, here):
     torch.save(model.state_dict(), "whole.pt")
     (here / "cut.pt").write_bytes((here / "whole.pt").read_bytes()[:500])
     torch.save([1, 2], "list.pt")
-    sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    torch.save({"model": model.state_dict(), "optimizer": sgd.state_dict()}, "momentum.pt")
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)
+    torch.save({"model": model.state_dict(), "optimizer": sgd.state_dict()}, "nesterov.pt")
     two = torch.optim.Adam([{"params": [model.weight]}, {"params": [model.bias], "lr": 0.5}])
     torch.save({"model": model.state_dict(), "optimizer": two.state_dict()}, "two.pt")
     before = content(here)
     for name, named in (("module", "more than tensors"), ("cut", "can't be read"),
-                        ("list", "not a state dict"), ("momentum", "momentum 0.9"),
+                        ("list", "not a state dict"), ("nesterov", "nesterov True"),
                         ("two", "different settings")):
         command.refused("ref.train", "--rule", "bp", "--arch", "softmax 10", "--data", tiny,
                         "--init", f"{name}.pt", names=[f"{name}.pt", named])

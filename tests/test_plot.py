@@ -180,5 +180,5 @@ def test_a_rule_that_is_not_there(command, here):
 
 
 def test_colours_are_distinct():
-    assert len(set(plots.COLOURS.values())) == len(rules.NAMES)
-    assert len(set(plots.TERMINAL.values())) == len(rules.NAMES)
+    assert len(set(plots.COLOURS.values())) == len(rules.ALL)
+    assert len(set(plots.TERMINAL.values())) == len(rules.ALL)
