@@ -1,5 +1,7 @@
 """The three operations of every linear map: W x, Wᵀ y and outer(x, y)."""
 
+import re
+
 import naive
 import numpy as np
 import pytest
@@ -227,3 +229,20 @@ def test_wider_map_holds_the_narrower(kind, size):
 @pytest.mark.parametrize("m", DENSE, ids=str)
 def test_a_dense_map_is_as_wide_as_can_be(m):
     assert m.wider() == m
+
+
+@pytest.mark.parametrize("kind", [LocallyConnected, Convolution])
+def test_other_shapes_are_refused(kind):
+    """Nothing is read beside an array, and no layout is taken for another."""
+    m = kind((6, 5, 2), 4, (3, 3), 2, pad=0)
+    W, x, y = (np.zeros(shape) for shape in (m.weight_shape, (3, *m.in_shape), (3, *m.out_shape)))
+    small, turned = x[:, :4], x.swapaxes(1, 2)
+    for call, named in ((lambda: m.forward(W, small), "x is (4, 5, 2), expected (6, 5, 2)"),
+                        (lambda: m.forward(W, turned), "x is (5, 6, 2)"),
+                        (lambda: m.forward(W.swapaxes(-1, -2), x), "W is"),
+                        (lambda: m.transpose(W.swapaxes(-1, -2), y), "W is"),
+                        (lambda: m.transpose(W, y[:, :1]), "y is"),
+                        (lambda: m.outer(x, y[..., :1]), "y is"),
+                        (lambda: m.outer(small, y), "x is")):
+        with pytest.raises(ValueError, match=re.escape(named)):
+            call()

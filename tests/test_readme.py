@@ -28,7 +28,7 @@ SMALL = "\"local 3x3x2/4, softmax 10\""
 
 DOCUMENTS = ("README.md", "NOTES.md", "data_prep/README.md", "runs/README.md",
              "runs/results/discussion.md", "runs/speed.md", "ref/reference/FORMAT.md",
-             "ref/plots.md", "ref/export.md", "ref/gpu.md", "tests/soak.md")
+             "ref/plots.md", "ref/linear/README.md", "ref/export.md", "ref/gpu.md", "tests/soak.md")
 # blocks that begin so: rooms, verify's answer, what the main job prints
 NO_COMMANDS = ("ref/common/", "first to differ:", "epoch  19")
 
@@ -78,6 +78,7 @@ COMMANDS = {
         ("torch", "npz") if importlib.util.find_spec("torch") is None else ("", "")],
     "python -m ref.export runs/out/mine --to npz": [],
     "python -m ref.train --rule fa --data mnist --epochs 3 --init": [("--epochs 3", "--epochs 1")],
+    "python -m runs.bench.local": LONG if importlib.util.find_spec("torch") is None else [BRIEF],
     "python -m ref.reference write dtp.h5": [],
     "python -m ref.reference write lc.h5": [("mnist-lc", SMALL + " --in-shape 28x28x1")],
     "python -m ref.reference verify lc.h5": [],

@@ -9,6 +9,9 @@ Each has three operations, all linear in each argument:
 and the numbers that building and counting need: weight_shape, bias_shape (of b, added to W x),
 in_bias_shape (of c, added to Vᵀ y), fan_in, fan_out, multiply_adds (one W x of one example).
 
+A local or conv map raises ValueError for a W, x or y of another shape; a dense map takes whatever
+has as many numbers. README.md beside this has examples.
+
 One identity holds for all of them: ⟨y, W x⟩ = ⟨Wᵀ y, x⟩ = ⟨outer(x, y), W⟩.
 """
 

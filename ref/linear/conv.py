@@ -8,7 +8,7 @@ from math import prod
 
 from ..backend import get_xp
 from ..parallel import CACHE, each, slices
-from .patches import Patches
+from .patches import Patches, expect
 
 BLOCK = 4 * CACHE
 
@@ -72,6 +72,7 @@ class Convolution:
 
     def forward(self, W, x):
         """W x: (N, *in_shape) -> (N, *out_shape)."""
+        expect("W", W.shape, self.weight_shape)
         xp, matrix = get_xp(x), W.reshape(self.channels, -1).T
         y = xp.empty((len(x), *self.out_shape), xp.result_type(W, x))
 
@@ -83,6 +84,8 @@ class Convolution:
 
     def transpose(self, W, y):
         """Wᵀ y: (N, *out_shape) -> (N, *in_shape)."""
+        expect("W", W.shape, self.weight_shape)
+        expect("y", y.shape[1:], self.out_shape)
         matrix = W.reshape(self.channels, -1)
         padded, x = self.patches.zeros(len(y), y)
         H, W_ = self.patches.out_size
@@ -98,6 +101,7 @@ class Convolution:
 
     def outer(self, x, y):
         """Σ_n y_n x_nᵀ summed over the positions: (N, *in_shape), (N, *out_shape) -> like W."""
+        expect("y", y.shape[1:], self.out_shape)
         blocks = self._blocks(x)
         G = [None] * len(blocks)
 

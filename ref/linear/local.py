@@ -10,7 +10,7 @@ from math import prod
 
 from ..backend import get_xp
 from ..parallel import CACHE, each, slices
-from .patches import Patches
+from .patches import Patches, expect
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ class LocallyConnected:
 
     def forward(self, W, x):
         """W x: (N, *in_shape) -> (N, *out_shape)."""
+        expect("W", W.shape, self.weight_shape)
         xp, matrices = get_xp(x), self._matrices(W).swapaxes(2, 3)
         y = xp.empty((len(x), *self.out_shape), xp.result_type(W, x))
 
@@ -95,6 +96,8 @@ class LocallyConnected:
 
     def transpose(self, W, y):
         """Wᵀ y: (N, *out_shape) -> (N, *in_shape)."""
+        expect("W", W.shape, self.weight_shape)
+        expect("y", y.shape[1:], self.out_shape)
         matrices, by_position = self._matrices(W), y.transpose(1, 2, 0, 3)
         padded, x = self.patches.zeros(len(y), y)
 
@@ -111,6 +114,7 @@ class LocallyConnected:
 
     def outer(self, x, y):
         """Σ_n y_n x_nᵀ where W has entries: (N, *in_shape), (N, *out_shape) -> like W."""
+        expect("y", y.shape[1:], self.out_shape)
         xp, by_position = get_xp(x), y.transpose(1, 2, 3, 0)
         G = xp.empty(self.weight_shape, xp.result_type(x, y))
         matrices = self._matrices(G)

@@ -13,6 +13,12 @@ from dataclasses import dataclass
 from ..backend import get_xp
 
 
+def expect(name, shape, expected):
+    """Raise ValueError unless an array, or one example of it, has a shape."""
+    if tuple(shape) != tuple(expected):
+        raise ValueError(f"{name} is {tuple(shape)}, expected {tuple(expected)}")
+
+
 @dataclass(frozen=True)
 class Patches:
     """Patches of kernel (kh, kw) at every stride-th place of an (H, W, C) image.
@@ -58,6 +64,7 @@ class Patches:
 
     def windows(self, x):
         """A view (N, H', W', kh, kw, C) of the zero-padded x (N, H, W, C): no copy of patches."""
+        expect("x", x.shape[1:], self.in_shape)  # a view of other strides would read elsewhere
         xp = get_xp(x)
         if self.padding == ((0, 0), (0, 0)):
             padded = xp.ascontiguousarray(x)
