@@ -17,6 +17,7 @@ from .data import open_data
 from .find import find_data
 from .machine import versions
 from .options import names
+from .ranks import ALONE
 from .rules.rule import Option
 
 # What can be said about a run beside its setting; the command line's defaults and Python's.
@@ -25,7 +26,7 @@ DEFAULTS = {
     "dtype": "float32", "backend": "numpy", "device_noise": False, "validation": 0,
     "angles": False, "crop_padding": None, "flip": None, "out": None, "checkpoint_every": 1,
     "checkpoint_minutes": 10, "resume": None, "allow_changed_data": False,
-    "init": None,
+    "init": None, "mpi": False,
 }
 # What these may be, for Python; on the command line argparse holds them to the same.
 LIMITS = (
@@ -57,7 +58,8 @@ class Beginning:
         crop, flip = augmentation(args, data)
         return {
             "command": command,
-            "arguments": vars(args),
+            "arguments": {key: value for key, value in vars(args).items() if key != "mpi"},
+            "ranks": self.trainer.ranks.size,
             "hyperparameters": self.setting,
             "hyperparameters_from": self.source,
             "augmentation": {"crop_padding": crop, "flip": flip},
@@ -68,11 +70,12 @@ class Beginning:
         }
 
 
-def begin(args, data=None):
+def begin(args, data=None, ranks=ALONE):
     """The Beginning of a run.
 
     args  argparse.Namespace with the names of DEFAULTS, `rule` and the options of a setting
     data  a data.Data; by default args.data is opened
+    ranks  the processes that train it together
     Raises UserError: UsageError, DataFormatError, ArchitectureError, InitialError.
     """
     if args.rule is None:
@@ -89,7 +92,7 @@ def begin(args, data=None):
         args.data = args.data or "digits"
         data = open_data(find_data(args.data), args.validation)
     net = build(args.arch, args.rule, setting, data)
-    trainer = new_trainer(args, setting, net)
+    trainer = new_trainer(args, setting, net, ranks)
     if first:
         imported.apply(first, trainer)
     return Beginning(args, setting, source, data, trainer)
@@ -136,15 +139,18 @@ def build(arch, rule_name, setting, data):
     return rules.get(rule_name).build(net, setting)
 
 
-def new_trainer(args, setting, net):
+def new_trainer(args, setting, net, ranks=ALONE):
     """A trainer at its first step, its arrays on the backend's device."""
     rule = rules.get(args.rule)
     initial = rule.initial_parameters(net, training.initial_stream(args.seed),
                                       np.dtype(args.dtype), setting)
     params = to_device(initial, select(args.backend))
     device_noise = getattr(args, "device_noise", False)  # runs before it was there have no such key
-    trainer = rule.trainer or training.Trainer
-    return trainer(net, rule, params, setting, args.seed, device_noise)
+    if rule.trainer and ranks.size > 1:
+        raise UsageError(f"--mpi: the rule {args.rule} has a trainer of its own, for one process")
+    if rule.trainer:
+        return rule.trainer(net, rule, params, setting, args.seed, device_noise)
+    return training.Trainer(net, rule, params, setting, args.seed, device_noise, ranks)
 
 
 def augmentation(args, data):

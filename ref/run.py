@@ -30,14 +30,15 @@ class Run:
     batch         batches of that pass that are done
     tally         what they summed to
     row           what the epoch's finished passes recorded;  rows  those of finished epochs
-    out, lock     the folder, or None: nothing is written; and its lock, held as long as this is
+    out, lock     the folder, or None: nothing is written; and its lock, held as long as this is.
+                  Of several ranks (ranks.py) only the first has them
     tell          prints a line; None for silence
     """
 
     def __init__(self, out, lock, config, data, trainer, tell=tell):
         self.out, self.lock, self.config, self.data = out, lock, config, data
         self.tell = tell
-        self.trainer, self.net = trainer, trainer.net
+        self.trainer, self.net, self.ranks = trainer, trainer.net, trainer.ranks
         self.args = argparse.Namespace(**config["arguments"])
         self.setting = config["hyperparameters"]
         self.xp, self.dtype = select(self.args.backend), np.dtype(self.args.dtype)
@@ -57,6 +58,7 @@ class Run:
 
     def save(self):
         """Write a checkpoint. Raises OSError."""
+        tally = self.tally.over(self.ranks)
         if self.out is None:
             return
         arrays = {f"parameters/{n}": to_host(p) for n, p in
@@ -69,7 +71,7 @@ class Run:
             "identity": self.identity(), "t": self.trainer.t,
             "optimiser_t": {group: state["t"] for group, state in self.trainer.state.items()},
             "epoch": self.epoch, "pass": self.pass_number, "batch": self.batch,
-            "tally": self.tally.state(), "row": self.row, "rows": self.rows,
+            "tally": tally.state(), "row": self.row, "rows": self.rows,
         })
         self.saved = time.monotonic()
 
@@ -97,6 +99,8 @@ class Run:
         self.trainer.t = state["t"]
         self.epoch, self.pass_number, self.batch = state["epoch"], state["pass"], state["batch"]
         self.tally, self.row = training.Tally(state["tally"]), state["row"]
+        if self.ranks.rank:  # the first one has the sums of all
+            self.tally = self.tally.empty()
         self.rows = state["rows"]
 
     def train(self):
@@ -120,7 +124,7 @@ class Run:
             todo = first + training.passes(rule, self.setting.get("schedule"), self.epoch)
             while self.pass_number < len(todo):
                 self.one_pass(*todo[self.pass_number], label=f"epoch {self.epoch}/{epochs}")
-                self.row |= self.tally.means()
+                self.row |= self.tally.over(self.ranks).means()
                 self.tally, self.batch = training.Tally(), 0
                 self.pass_number += 1
                 if self.pass_number <= len(first):
@@ -128,10 +132,13 @@ class Run:
             row = self.evaluate(start)
             due = self.epoch % self.args.checkpoint_every == 0 or self.epoch == epochs
             self.epoch, self.pass_number, self.row = self.epoch + 1, 0, {}
-            if due or self.stop:
+            due = due or bool(self.asked())
+            if due:
                 self.save()
             self.report(lines.epoch_line(row, lines.unit_of(self.net)))
-            if self.stop and self.epoch <= epochs:
+            if self.asked() and self.epoch <= epochs:
+                if not due:
+                    self.save()
                 raise Stopped(self.stop)
 
     def one_pass(self, number, phase, label):
@@ -142,20 +149,29 @@ class Run:
         bar = tqdm(batches, desc=f"{label} {phase}", initial=self.batch, total=total, leave=False,
                    disable=None if self.tell else True)
         for images, labels in bar:
-            images = self.augment(images)
-            x, y = training.batch_of(self.net, images, labels, self.xp, self.dtype)
-            self.tally.add(self.net, self.trainer.step(x, y, phase), y)
+            images, N = self.augment(images), len(labels)
+            rows = self.ranks.rows(N)
+            x, y = training.batch_of(self.net, images[rows], labels[rows], self.xp, self.dtype)
+            self.tally.add(self.net, self.trainer.step(x, y, phase, N=N), y)
             self.batch += 1
             if self.batch == total or self.trainer.t % training.CHECK_EVERY == 0:
-                training.check_finite(self.trainer, self.tally.sums, x)
-            self.heed()
-            if time.monotonic() - self.saved > 60 * self.args.checkpoint_minutes:
-                self.save()
+                training.check_finite(self.trainer, self.tally.over(self.ranks).sums, x)
+            late = time.monotonic() - self.saved > 60 * self.args.checkpoint_minutes
+            self.heed(late)
 
-    def heed(self):
-        """Write a checkpoint and raise Stopped where a signal has asked us to stop."""
-        if self.stop:
+    def asked(self):
+        """The signal that asked any of the ranks to stop, or None."""
+        self.stop = self.ranks.agree(self.stop or 0) or None
+        return self.stop
+
+    def heed(self, late=False):
+        """Write a checkpoint and raise Stopped where a signal has asked us to stop; also write one
+        where the last one is `late`, by the clock of any rank."""
+        said = self.ranks.agree(2 * (self.stop or 0) + late)  # one question of the ranks, not two
+        self.stop = said // 2 or None
+        if said:
             self.save()
+        if self.stop:
             raise Stopped(self.stop)
 
     def report(self, line):
@@ -165,9 +181,11 @@ class Run:
         try:
             self.tell(line)
         except OSError as error:
-            self.save()
             if isinstance(error, BrokenPipeError):
-                raise Stopped(NOBODY_READS) from None
+                self.stop = NOBODY_READS
+                return
+            if self.ranks.size == 1:
+                self.save()
             discard_output()  # what could not be written must not fail again at the end
             raise
 
@@ -187,7 +205,7 @@ class Run:
         for name, part in (("validation", self.data.validation), ("test", self.data.test)):
             if part is not None:
                 error, loss = training.evaluate(
-                    net, params, part, self.xp, self.dtype, before_batch=self.heed)
+                    net, params, part, self.xp, self.dtype, self.heed, self.ranks)
                 training.check_finite(self.trainer, {f"{name}_loss": loss})
                 row |= {f"{name}_error": error, f"{name}_loss": loss}
         self.heed()

@@ -34,11 +34,12 @@ from .common.command import one_line as reason
 from .data import DataFormatError, open_data
 from .find import find_data, find_recorded
 from .options import add_setting_arguments, positive, whole
+from .ranks import ALONE, Elsewhere
 from .run import DEFAULT_EPOCHS, Run
 
 MODULE = "ref.train"
 RESUME_OPTIONS = ("--resume", "--epochs", "--data", "--checkpoint-every", "--checkpoint-minutes",
-                  "--allow-changed-data")
+                  "--allow-changed-data", "--mpi")
 ERRORS = (UserError,)  # the user can put right
 
 
@@ -64,6 +65,9 @@ def parser():
                    help="the run's folder (default: a new runs/out/...)")
     p.add_argument("--validation", type=int, default=0, metavar="N",
                    help="set N training examples apart and report their error too")
+    p.add_argument("--mpi", action="store_true",
+                   help="one of several processes that mpiexec or srun has started: each trains on "
+                        "its rows of every batch (ref/mpi.md)")
     p.add_argument("--angles", action="store_true",
                    help="record, for each layer, the angle in degrees between the rule's dW and "
                         "backpropagation's on the first 250 training examples, that of B or V to "
@@ -86,12 +90,14 @@ def parser():
     return p
 
 
-def start(args):
+def start(args, ranks):
     """Open the data, build the network, make the folder: a run at its beginning."""
     folder.check_free(args.out)
-    new = begin(args)
-    out, lock = folder.create(args.out, name_of(args, new.setting))
+    new = begin(args, ranks=ranks)
     config = new.config(command.command_line(MODULE))
+    if ranks.rank:
+        return Run(None, None, config, new.data, new.trainer, tell=None)
+    out, lock = folder.create(args.out, name_of(args, new.setting))
     try:
         folder.write_config(out, config)
     except OSError as error:
@@ -110,7 +116,7 @@ def name_of(args, setting):
     return f"{arch}_{args.rule}{schedule}_{data}_seed{args.seed}"
 
 
-def resume(args):
+def resume(args, ranks):
     """Take up the run in the folder args.resume where its newest whole checkpoint left it."""
     for option in sys.argv[1:]:
         name = option.split("=")[0]
@@ -136,7 +142,12 @@ def resume(args):
                          "differs); put that one back, or add --allow-changed-data")
     setting = config["hyperparameters"]
     net = build(arguments["arch"], arguments["rule"], setting, data)
-    trainer = new_trainer(argparse.Namespace(**arguments), setting, net)
+    trainer = new_trainer(argparse.Namespace(**arguments), setting, net, ranks)
+    if ranks.rank:
+        run = Run(None, None, config, data, trainer, tell=None)
+        if found := checkpoint.load(out, warn=lambda line: None):
+            run.restore(*found)
+        return run
     run = Run(out, folder.lock(out), config, data, trainer)
     config.setdefault("resumed", []).append(
         {"command": command.command_line(MODULE), "commit": version.commit()})
@@ -157,16 +168,17 @@ def resume(args):
 
 def carry_out(run):
     """Train until done, stopped or failed; returns the exit status."""
-    again = f"go on with: python -m {MODULE} --resume {shlex.quote(str(run.out))}"
+    ranks, out = run.ranks, run.ranks.share(run.out)
+    again = f"go on with: python -m {MODULE} --resume {shlex.quote(str(out))}"
     try:
         with command.noticing(run.ask_to_stop):
             run.train()
-    except Stopped as stop:
-        if stop.number != NOBODY_READS:
+    except Stopped as stop:  # on every rank
+        if stop.number != NOBODY_READS and ranks.rank == 0:
             say(f"stopped in epoch {run.epoch}, everything is kept; {again}")
         return 128 + stop.number
-    except training.Diverged as error:
-        return say(f"error: epoch {run.epoch}: {error}", 1)
+    except training.Diverged as error:  # on every rank
+        return 1 if ranks.rank else say(f"error: epoch {run.epoch}: {error}", 1)
     except Exception as error:
         if isinstance(error, MemoryError):
             why = (f"not enough memory ({reason(error)}): free some, or start again with a smaller "
@@ -176,12 +188,17 @@ def carry_out(run):
         elif isinstance(error, (OSError, DataFormatError)):
             why = reason(error)
         else:
+            ranks.fail()
             raise
-        return say(f"error: {why}; the last checkpoint in {run.out} is whole; "
-                   f"when this is put right, {again}", 1)
+        say(f"error: {ranks.who}{why}; the last checkpoint in {out} is whole; "
+            f"when this is put right, {again}")
+        ranks.abort(1)
+        return 1
     finally:
-        run.lock.close()
-    tell(run.summary())
+        if run.lock:
+            run.lock.close()
+    if run.tell:
+        tell(run.summary())
     return 0
 
 
@@ -189,13 +206,20 @@ def work():
     args = parser().parse_args()
     # an overflow is reported once, with its layer, by training.check_finite
     warnings.simplefilter("ignore", RuntimeWarning)
+    ranks = ALONE
     try:
         try:
-            run = resume(args) if args.resume else start(args)
+            if args.mpi:
+                from . import mpi
+
+                ranks = mpi.world()
+            run = ranks.together(lambda: resume(args, ranks) if args.resume else start(args, ranks))
         except KeyboardInterrupt as stop:
             return say("interrupted before training began; give the command again",
                        128 + getattr(stop, "number", signal.SIGINT))
         return carry_out(run)
+    except Elsewhere as failure:
+        return failure.status
     except MemoryError as error:
         said = f" ({reason(error)})" if str(error) else ""
         raise UserError(
@@ -204,6 +228,8 @@ def work():
         if backend.is_device_error(error):
             raise UserError(f"the device failed ({reason(error)})") from None
         raise
+    finally:
+        ranks.end()
 
 
 def main():

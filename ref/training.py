@@ -14,6 +14,7 @@ from .backend import device_normal, get_xp, to_host
 from .heap import keep_freed_memory
 from .network import STATE, flat, forward
 from .parallel import later
+from .ranks import ALONE
 from .rules.rule import prefix
 from .schedules import steps
 from .seeds import address, normal, stream
@@ -37,6 +38,7 @@ class Trainer:
               with the group's prefix, what its optimiser takes (update.py)
     seed      of the noise: ε at step t is a function of the seed and t alone
     device_noise  whether ε is drawn on the device: faster there, and other numbers
+    ranks     ranks.Ranks, where several processes train the network together
     t         steps taken so far
     factors   {group: what its learning rate is multiplied by now}: schedules.py has those of an
               epoch; 1 where nothing is said
@@ -47,67 +49,80 @@ class Trainer:
     carried = factors = types.MappingProxyType({})
     own_angles = None
 
-    def __init__(self, net, rule, params, setting, seed, device_noise=False):
+    def __init__(self, net, rule, params, setting, seed, device_noise=False, ranks=ALONE):
         keep_freed_memory()
         self.net, self.rule, self.params, self.setting, self.seed = net, rule, params, setting, seed
-        self.device_noise = device_noise
+        self.device_noise, self.ranks = device_noise, ranks
         self.options = rule.options_of_step(setting)
         self.t = 0
         self.ahead = {}  # {(t, N): the noise of a step to come}, drawn while this one is computed
         self.trained = {group: flat(params, symbols) for group, symbols in rule.trains.items()}
         self.state = {group: optim.new_state(named) for group, named in self.trained.items()}
 
-    def step(self, x, y, phase="both", eps=None, drawn=None):
+    def step(self, x, y, phase="both", eps=None, drawn=None, N=None):
         """Train on one batch, x (N, *shape_0), y (N, *shape_L); returns what the rule computed.
 
         phase  "both", or the group of parameters to train
+        N      examples in the whole batch, where x, y and eps are only this rank's rows of it
         eps    {l: like h_l}, the noise; drawn from the seed and t where not given
         drawn  {symbol: {l: array}} of what is drawn anew for every step; the same
         """
         self.t += 1
+        n, xp = len(x), get_xp(x)
+        N = n if N is None else N
+        self.ranks.counts = n > 0
+        if not n:  # of several ranks one may have no rows: it takes part with one that is nothing
+            x, y = (xp.zeros((1, *v.shape[1:]), v.dtype) for v in (x, y))
         for symbol in self.rule.redrawn(self.setting):
-            self._redraw(symbol, get_xp(x), drawn)
+            self._redraw(symbol, xp, drawn)
         for group in self.rule.trains:
             for k in range(1, steps(self.setting, group) if phase in ("both", group) else 1):
                 noise = self.rule.needs_noise(group)
-                extra = self.noise(len(x), get_xp(x), x.dtype, k) if noise else None
-                self._step_of(x, y, extra, group)
+                extra = self.noise(N, xp, x.dtype, k) if noise else None
+                self._step_of(x, y, extra, group, n, N)
         if not self.rule.needs_noise(phase):
             eps = None
         elif eps is None:
-            eps = self.noise(len(x), get_xp(x), x.dtype)
+            eps = self.noise(N, xp, x.dtype)
         out = {}
         for part in self.rule.parts(self.setting, phase):
-            out |= self._step_of(x, y, eps, part)
-        return out
+            out |= self._step_of(x, y, eps, part, n, N)
+        return out if n else _none_of(out)
 
-    def _step_of(self, x, y, eps, phase):
+    def _step_of(self, x, y, eps, phase, n, N):
         """The rule's step for one phase, then the optimisers' steps, in the rule's order."""
-        out = self.rule.step(
-            self.net, self.params, x, y, eps=eps, phase=phase, **self.options)
+        options = self.options | self.rule.options_of_step({"examples": N})
+        out = self.rule.step(self.net, self.params, x, y, eps=eps, phase=phase, **options)
         for group in self.rule.trains:
             if phase in ("both", group):
-                self._update(group, out)
+                self._update(group, out, n, N)
         for symbol in STATE:
             for l, after in out.get(symbol, {}).items():
                 self.params[symbol][l][...] = after
         return out
 
     def noise(self, N, xp, dtype, k=0):
-        """{l: ε_l ~ N(0, σ²), (N, *shape_l)} for every layer where the rule takes noise.
+        """{l: ε_l ~ N(0, σ²)} for every layer where the rule takes noise: this rank's rows of
+        (N, *shape_l).
 
         k  which of the step's: 0 for its last update
         """
+        rows = self.ranks.rows(N)
+        if rows.start == rows.stop:
+            rows = slice(0, 1)  # as in step
+        return {l: xp.asarray(e[rows]) for l, e in self._noise_of_all(N, dtype, k).items()}
+
+    def _noise_of_all(self, N, dtype, k):
         shapes = {l: (N, *self.net.shape(l)) for l in self.rule.noisy_layers(self.net)}
         if self.device_noise:
             draw = device_normal(address(self.seed, "noise", self.t, *([k] if k else [])))
             return {l: self.setting["sigma"] * draw(shape, dtype) for l, shape in shapes.items()}
         if k:
-            return {l: xp.asarray(e) for l, e in self._draw((self.t, k), shapes, dtype).items()}
+            return self._draw((self.t, k), shapes, dtype)
         drawn = self.ahead.pop((self.t, N), None)
         eps = drawn() if drawn else self._draw((self.t,), shapes, dtype)
         self.ahead = {(self.t + 1, N): later(self._draw, (self.t + 1,), shapes, dtype)}
-        return {l: xp.asarray(e) for l, e in eps.items()}
+        return eps
 
     def _draw(self, counter, shapes, dtype):
         """The noise of a step, on the host. counter: (t,), or (t, k)."""
@@ -123,10 +138,12 @@ class Trainer:
             array[...] = drawn[symbol][l] if drawn else xp.asarray(
                 self.net.draw(symbol, rng, m, array.dtype))
 
-    def _update(self, group, out):
-        """One step of the optimiser of a group, with the gradients that the rule computed."""
+    def _update(self, group, out, n, N):
+        """One step of the optimiser of a group, with the gradients that the rule computed from n
+        of the batch's N examples."""
         symbols = self.rule.trains[group]
         grads = flat({symbol: out["d" + symbol] for symbol in symbols})
+        self.ranks.average(grads, n, N)
         update(self.setting, prefix(group), self.trained[group], grads, self.state[group],
                self.factors.get(group, 1.0))
 
@@ -134,6 +151,12 @@ class Trainer:
         """{name: v} of every parameter whose optimiser has momentum."""
         return {name: v for group, state in self.state.items()
                 if has_velocity(self.setting, prefix(group)) for name, v in state["v"].items()}
+
+
+def _none_of(out):
+    """What a step returned, of no examples: what is of each example, with no rows."""
+    return {key: {l: v[:0] for l, v in value.items()} if isinstance(value, dict) else value[:0]
+            for key, value in out.items() if key in ("h", "loss", "inverse_loss")}
 
 
 def passes(rule, schedule, epoch):
@@ -208,25 +231,40 @@ class Tally:
         """{"train_error": ..., "train_loss": ..., "inverse_loss_l": ...}, for an example."""
         return {key: float(value) / self.n for key, value in self.sums.items()}
 
+    def empty(self):
+        """A Tally of the same sums with nothing added yet."""
+        return Tally({"n": 0, "sums": dict.fromkeys(self.sums, 0)})
+
+    def over(self, ranks):
+        """The Tally of what all ranks have added up."""
+        found = ranks.total({"n": self.n, **self.sums})
+        return Tally({"n": int(found.pop("n")), "sums": found})
+
     def state(self):
         """What Tally(state) goes on from."""
         return {"n": self.n, "sums": {key: float(value) for key, value in self.sums.items()}}
 
 
-def evaluate(net, params, part, xp, dtype, before_batch=lambda: None):
+def evaluate(net, params, part, xp, dtype, before_batch=lambda: None, ranks=ALONE):
     """(mean error as in error_sum, mean loss) of the network on a part of a data set.
 
     before_batch  called before each batch; it may raise, to stop
+    ranks         among which the batches are shared out
     """
     n = errors = loss = 0
     for images, labels in part.in_order(EVALUATION_BATCH):
         before_batch()
+        rows = ranks.rows(len(labels))
+        if rows.start == rows.stop:
+            continue
+        images, labels = images[rows], labels[rows]
         x, y = batch_of(net, images, labels, xp, dtype)
         h, a_L = forward(net, params, x, n)
         n += len(labels)
         errors = errors + error_sum(net, h[net.L], y)
         loss = loss + net.loss.value(a_L, y).sum(dtype=np.float64)
-    return float(errors) / n, float(loss) / n
+    found = ranks.total({"n": n, "errors": errors, "loss": loss})
+    return float(found["errors"]) / found["n"], float(found["loss"]) / found["n"]
 
 
 def errors_by_class(net, params, part, xp, dtype):

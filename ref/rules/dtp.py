@@ -30,9 +30,12 @@ def extend(net, inverse="same", first_target="hidden"):
     return inverses.extend(net, range(2, last + 1), inverse)
 
 
-def targets(net, params, h, e, alpha, first_target="hidden"):
-    """{l: ĥ_l (N, *shape_l)} for l = 1..L-1 (or L), from the activities and e = dL/da_L."""
-    L, N = net.L, len(e)
+def targets(net, params, h, e, alpha, first_target="hidden", examples=None):
+    """{l: ĥ_l (N, *shape_l)} for l = 1..L-1 (or L), from the activities and e = dL/da_L.
+
+    examples  N of the mean loss, where h and e are only some rows of the batch
+    """
+    L, N = net.L, examples or len(e)
     if L == 1:
         return {}  # no hidden layer to set a target for
     if first_target == "output-mean":
@@ -44,10 +47,13 @@ def targets(net, params, h, e, alpha, first_target="hidden"):
 
 
 def step(net, params, x, y, *, eps=None, phase="both", alpha, inverse_loss, reduction="sum",
-         first_target="hidden"):
+         first_target="hidden", examples=None):
     """One batch of Algorithm 1 (algorithm_1.step)."""
-    return algorithm_1.step(net, params, x, y, eps, phase,
-                            lambda h, e: {"h_hat": targets(net, params, h, e, alpha, first_target)},
+
+    def all_targets(h, e):
+        return {"h_hat": targets(net, params, h, e, alpha, first_target, examples)}
+
+    return algorithm_1.step(net, params, x, y, eps, phase, all_targets,
                             inverse_loss=inverse_loss, reduction=reduction)
 
 

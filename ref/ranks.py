@@ -1,0 +1,176 @@
+"""Several processes that train one network, each on its rows of every batch (data-parallel).
+
+    ranks.rows(N)        the rows of a batch of N that are this rank's
+    ranks.average(...)   gradients of the whole batch from those of each rank's rows
+    ranks.total(...)     sums over the ranks, of a few numbers
+    ranks.agree(k)       the largest k that any rank has: who asks to stop, asks all
+    ranks.together(f)    f() on all; where one fails, all end, and one of them says why
+
+ALONE is one process, where each of these is what it is without ranks. ref/mpi.py makes those of an
+MPI job. Every rank holds the whole network and makes the same update from the same sums, so the
+parameters are the same everywhere, bit for bit.
+"""
+
+import traceback
+
+import numpy as np
+
+from .backend import get_xp, to_host
+from .common.command import UserError, one_line
+
+
+class Elsewhere(Exception):
+    """Another rank has failed, and says so; `status` is the exit status of all."""
+
+    def __init__(self, status):
+        super().__init__()
+        self.status = status
+
+
+class Alone:
+    """One process."""
+
+    rank, size = 0, 1
+    who = ""  # before the text of an error
+    counts = True  # whether this rank has rows of the batch that is trained on
+
+    def rows(self, N):
+        return slice(0, N)
+
+    def average(self, grads, n, N):
+        pass
+
+    def total(self, numbers):
+        return numbers
+
+    def sums(self, array):
+        return array
+
+    def agree(self, number):
+        return number
+
+    def share(self, value):
+        return value
+
+    def together(self, work):
+        return work()
+
+    def end(self):
+        pass
+
+    def abort(self, status):
+        pass
+
+    def fail(self):
+        pass
+
+
+ALONE = Alone()
+
+
+class Ranks:
+    """The processes of an MPI communicator.
+
+    MPI         the module mpi4py.MPI;  comm  the communicator
+    local_rank  number of this rank among those on its machine
+    on_device   whether the MPI library takes a GPU's memory; if not, gradients go through the host
+    """
+
+    flag = np.zeros(1, np.uint8)  # set when this rank ends in order; mpi.watch has one that is seen
+
+    def __init__(self, MPI, comm, local_rank=0, on_device=False):
+        self.MPI, self.comm, self.local_rank, self.on_device = MPI, comm, local_rank, on_device
+        self.rank, self.size = comm.Get_rank(), comm.Get_size()
+        self.counts = True
+        self.who = f"rank {self.rank} of {self.size}: "
+        self.buffer = {}  # {dtype: flat array}, kept from step to step
+
+    def rows(self, N):
+        """The slice of N rows that is this rank's: as equal as can be, empty where N is too small.
+        """
+        return slice(N * self.rank // self.size, N * (self.rank + 1) // self.size)
+
+    def average(self, grads, n, N):
+        """Change gradients in place: means over this rank's n rows become means over all N.
+
+        grads  {name: array}, of one dtype, with the same names and shapes on every rank
+
+        The mean is Σ_r (n_r / N) grads_r, summed in one flat buffer.
+        """
+        first = next(iter(grads.values()))
+        xp = get_xp(first) if self.on_device else np
+        size = sum(array.size for array in grads.values())
+        buffer = self.buffer.get(first.dtype)
+        if buffer is None or buffer.size < size:
+            buffer = self.buffer[first.dtype] = xp.empty(size, first.dtype)
+        start, places = 0, {}
+        for name, array in grads.items():
+            place = places[name] = buffer[start : start + array.size].reshape(array.shape)
+            xp.multiply(array if self.on_device else to_host(array), n / N, out=place)
+            start += array.size
+        self.comm.Allreduce(self.MPI.IN_PLACE, buffer[:size])
+        for name, place in places.items():
+            grads[name][...] = get_xp(grads[name]).asarray(place)
+
+    def sums(self, array):
+        """The sum of one array, a new one, over the ranks that have rows of the batch."""
+        host = np.ascontiguousarray(to_host(array))
+        if not self.counts:
+            host = np.zeros_like(host)
+        found = np.empty_like(host)
+        self.comm.Allreduce(host, found)
+        return get_xp(array).asarray(found)
+
+    def total(self, numbers):
+        """{name: number} summed over the ranks, in float64; the names are the same on all."""
+        if not numbers:
+            return {}
+        found = np.array([float(number) for number in numbers.values()])
+        self.comm.Allreduce(self.MPI.IN_PLACE, found)
+        return dict(zip(numbers, found.tolist(), strict=True))
+
+    def agree(self, number):
+        """The largest integer that any rank gives."""
+        found = np.array(number, np.int64)
+        self.comm.Allreduce(self.MPI.IN_PLACE, found, self.MPI.MAX)
+        return int(found)
+
+    def share(self, value):
+        """What rank 0 gives, on every rank."""
+        return self.comm.bcast(value, root=0)
+
+    def together(self, work):
+        """work() on every rank, and what it returns; where it fails on any, it fails on all.
+
+        The lowest rank that failed raises what it raised, with its number if others did not fail;
+        all others raise Elsewhere.
+        """
+        result = problem = None
+        try:
+            result = work()
+        except (UserError, OSError, MemoryError) as error:
+            problem = error
+        statuses = self.comm.allgather(problem and getattr(problem, "status", 2))
+        failed = [rank for rank, status in enumerate(statuses) if status]
+        if not failed:
+            return result
+        if self.rank != failed[0]:
+            raise Elsewhere(statuses[failed[0]])
+        if len(failed) < self.size and self.rank:
+            raise UserError(self.who + one_line(problem)) from None
+        raise problem
+
+    def end(self):
+        """Wait until every rank is here: what follows is the end of the process."""
+        self.flag[:] = 1
+        self.comm.Barrier()
+
+    def abort(self, status):
+        """End every rank at once, after a line that says why."""
+        self.flag[:] = 1
+        self.comm.Abort(status)
+
+    def fail(self):
+        """End every rank at once, with the traceback of an error in the program."""
+        traceback.print_exc()
+        self.abort(1)
