@@ -124,6 +124,12 @@ class Network:
         laws = self.laws if law is None else {**self.laws, symbol: law}
         return replace(self, maps={**self.maps, symbol: maps}, laws=laws)
 
+    def across(self, ranks):
+        """This network with batch norm's sums over the rows of all ranks."""
+        parts = {l: [replace(part, ranks=ranks) if isinstance(part, BatchNorm) else part
+                     for part in unit.parts] for l, unit in self.units.items()}
+        return replace(self, units={l: Unit(tuple(found)) for l, found in parts.items()})
+
     def shape(self, l):
         """Shape of h_l for one example."""
         return self.map[1].in_shape if l == 0 else self.unit(l).out_shape(self.map[l].out_shape)

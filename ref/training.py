@@ -51,7 +51,8 @@ class Trainer:
 
     def __init__(self, net, rule, params, setting, seed, device_noise=False, ranks=ALONE):
         keep_freed_memory()
-        self.net, self.rule, self.params, self.setting, self.seed = net, rule, params, setting, seed
+        self.net = net.across(ranks) if ranks.size > 1 else net
+        self.rule, self.params, self.setting, self.seed = rule, params, setting, seed
         self.device_noise, self.ranks = device_noise, ranks
         self.options = rule.options_of_step(setting)
         self.t = 0

@@ -1,4 +1,6 @@
-"""30 steps of every rule and schedule on the ranks of an MPI job: mpiexec -n 2 python mpi_steps.py OUT
+"""30 steps of every rule and schedule on the ranks of an MPI job.
+
+    mpiexec -n 2 python tests/mpi_steps.py OUT
 
 Without MPI (OUT alone) it is what the ranks are compared with. Rank 0 writes OUT: the parameters of
 every case. Batches of 7, 10, 2 and 1 examples: they do not divide by the ranks, or leave some none.
@@ -19,6 +21,7 @@ LINE, SHAPE, CLASSES, STEPS = "local 3x3x3/2, conv 2x2x4, dense 6, softmax 5", (
 MORE = [("dtp", {"first_target": "hidden-mean"}), ("dtp", {"first_target": "output-mean"}),
         ("sdtp", {"order": "inverse-first"}), ("sdtp", {"reduction": "mean"}),
         ("sign-symmetry", {"magnitude": "batch"}), ("bp", {"optimizer": "sgd", "lr": 0.1})]
+NORMS = "conv 3x3x4 pad 1 bn relu, block 4, block 8/2, mean, softmax 5"  # a small ResNet
 
 
 def cases():
@@ -26,15 +29,18 @@ def cases():
     for name in rules.NAMES:
         schedule = [o for o in rules.get(name).options if o.name == "schedule"]
         for word in schedule[0].choices if schedule else (None,):
-            yield name, {"schedule": word} if word else {}
-    yield from MORE
+            yield LINE, name, {"schedule": word} if word else {}
+    for case in MORE:
+        yield (LINE, *case)
+    for name in ("bp", "fa", "sign-symmetry", "kolen-pollack"):
+        yield NORMS, name, {}
 
 
-def train(name, options, dtype, ranks):
+def train(line, name, options, dtype, ranks):
     """{parameter: array} after STEPS steps."""
     rule = rules.get(name)
-    setting, _ = settings.resolve(name, LINE, **options)
-    net = rule.build(architectures.build(LINE, SHAPE, setting.get("output", "probabilities")),
+    setting, _ = settings.resolve(name, line, **options)
+    net = rule.build(architectures.build(line, SHAPE, setting.get("output", "probabilities")),
                      setting)
     params = initial_parameters(net, training.initial_stream(0), np.dtype(dtype))
     trainer = training.Trainer(net, rule, params, setting, 0, ranks=ranks)
@@ -52,10 +58,9 @@ def main():
     ranks = ALONE if "OUT" in sys.argv else mpi.world()
     found = {}
     for dtype in ("float64", "float32"):
-        for name, options in cases():
-            case = " ".join([dtype, name, *map(str, options.values())])
-            found |= {f"{case} {key}": array
-                      for key, array in train(name, options, dtype, ranks).items()}
+        for case in cases():
+            found |= {f"{dtype} {case} {key}": array
+                      for key, array in train(*case, dtype, ranks).items()}
     if ranks.rank == 0:
         np.savez(sys.argv[1], **found)
     ranks.end()

@@ -17,8 +17,11 @@ and in evaluation, where nothing of the batch is in μ and σ², da = γ v / √
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from ..backend import get_xp
 from ..common.command import UserError
+from ..ranks import ALONE
 
 
 class Normalised(NamedTuple):
@@ -36,11 +39,14 @@ class Normalised(NamedTuple):
 
 @dataclass(frozen=True)
 class BatchNorm:
-    """channels  C, the size of the last axis (of a dense layer: its units)."""
+    """channels  C, the size of the last axis (of a dense layer: its units)
+    ranks     over whose rows of the batch the sums go (ref/ranks.py)
+    """
 
     channels: int
     epsilon: float = 1e-5
     momentum: float = 0.1
+    ranks: object = ALONE
     name = "bn"
 
     @property
@@ -56,13 +62,13 @@ class BatchNorm:
             a *= scale
             a += theta["beta"]
             return a, Normalised(None, scale, None, None)
-        m = a.size // self.channels
+        m = self.values(a)
         if m == 1:
             raise UserError("batch norm needs more than one value a channel to train: give batches "
                             "of at least 2 examples (the last one of a pass too: --batch-size)")
-        mean = per_channel(a) / m
+        mean = self.ranks.sums(per_channel(a)) / m
         a -= mean
-        var = per_channel(a * a) / m
+        var = self.ranks.sums(per_channel(a * a)) / m
         inverse = 1 / get_xp(a).sqrt(var + self.epsilon)
         a *= inverse
         y = a * theta["gamma"]
@@ -72,14 +78,18 @@ class BatchNorm:
     def pull(self, kept, v):
         if kept.x_hat is None:
             return v * kept.scale, {}
-        m = v.size // self.channels
+        m = self.values(v)
         product = v * kept.x_hat
         dbeta, dgamma = per_channel(v), per_channel(product)
-        d = v - dbeta / m
-        get_xp(v).multiply(kept.x_hat, dgamma / m, out=product)
+        d = v - self.ranks.sums(dbeta) / m
+        get_xp(v).multiply(kept.x_hat, self.ranks.sums(dgamma) / m, out=product)
         d -= product
         d *= kept.scale
         return d, {"gamma": dgamma, "beta": dbeta}
+
+    def values(self, a):
+        """How many values of a channel the batch has."""
+        return int(self.ranks.sums(np.array([a.size // self.channels]))[0])
 
     def running(self, kept, theta):
         """{"running_mean": ..., "running_var": ...} after the batch that `kept` is of."""
