@@ -136,10 +136,11 @@ class Run:
             if due:
                 self.save()
             self.report(lines.epoch_line(row, lines.unit_of(self.net)))
-            if self.asked() and self.epoch <= epochs:
+            stop = self.asked()
+            if stop and self.epoch <= epochs:
                 if not due:
                     self.save()
-                raise Stopped(self.stop)
+                raise Stopped(stop)
 
     def one_pass(self, number, phase, label):
         """The rest of one pass over the training data."""
@@ -160,19 +161,18 @@ class Run:
             self.heed(late)
 
     def asked(self):
-        """The signal that asked any of the ranks to stop, or None."""
-        self.stop = self.ranks.agree(self.stop or 0) or None
-        return self.stop
+        """The signal that has asked any of the ranks to stop, or 0. A signal may come at any time:
+        what all ranks do alike must follow from what is agreed here, never from self.stop."""
+        return self.ranks.agree(self.stop or 0)
 
     def heed(self, late=False):
         """Write a checkpoint and raise Stopped where a signal has asked us to stop; also write one
         where the last one is `late`, by the clock of any rank."""
         said = self.ranks.agree(2 * (self.stop or 0) + late)  # one question of the ranks, not two
-        self.stop = said // 2 or None
         if said:
             self.save()
-        if self.stop:
-            raise Stopped(self.stop)
+        if said > 1:
+            raise Stopped(said // 2)
 
     def report(self, line):
         """Print a line; where that fails, keep what was reached before saying so."""
