@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import architectures, folder, rules, training
+from . import architectures, evaluation, folder, rules
 from .backend import is_device_error, select, to_device
 from .begin import build
 from .common import command
@@ -57,10 +57,10 @@ def report(run, data_name, backend):
     yield f"{run}: {arguments['rule']} on {arguments['arch']}, evaluated on {data.name}"
     for name in ("train", "test"):
         part = getattr(data, name)
-        error, loss = training.evaluate(net, params, part, xp, dtype)
+        error, loss = evaluation.evaluate(net, params, part, xp, dtype)
         yield f"{name:5} error {show(error)}   loss {loss:.4f}   ({len(part)} examples)"
     if not architectures.is_autoencoder(net):
-        errors = training.errors_by_class(net, params, data.test, xp, dtype)
+        errors = evaluation.errors_by_class(net, params, data.test, xp, dtype)
         shown = "   ".join(f"{c} {percent(e)}" for c, e in zip(data.classes, errors, strict=True))
         yield f"test error by class: {shown}"
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from . import architectures, begin, folder, imported, lines, rules, settings, training
+from . import architectures, begin, evaluation, folder, imported, lines, rules, settings
 from .arrays import arrays_as_data
 from .backend import to_host
 from .common.command import UsageError, tell
@@ -53,7 +53,7 @@ class Fitted:
         """{l: h_l (N, *shape_l)} for l = 0..L, of x (N, *shape_0): uint8 images, or floats."""
         x = _inputs(x, self.net.shape(0))
         dtype = self.params["W"][1].dtype
-        h, _ = forward(self.net, self.params, training.to_input(x, np, dtype), first)
+        h, _ = forward(self.net, self.params, evaluation.to_input(x, np, dtype), first)
         return h
 
     def predict(self, x):

@@ -11,7 +11,7 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-from . import alignment, checkpoint, folder, lines, schedules, training
+from . import alignment, checkpoint, evaluation, folder, lines, schedules, training
 from .augmentation import augment
 from .backend import select, to_host
 from .common.command import NOBODY_READS, Stopped, discard_output, tell
@@ -43,7 +43,7 @@ class Run:
         self.setting = config["hyperparameters"]
         self.xp, self.dtype = select(self.args.backend), np.dtype(self.args.dtype)
         self.epoch, self.pass_number, self.batch = 1, 0, 0
-        self.tally, self.row, self.rows = training.Tally(), {}, []
+        self.tally, self.row, self.rows = evaluation.Tally(), {}, []
         self.stop = None  # the signal that asked us to
         self.saved = time.monotonic()
 
@@ -98,7 +98,7 @@ class Run:
             place[...] = self.xp.asarray(arrays[name])
         self.trainer.t = state["t"]
         self.epoch, self.pass_number, self.batch = state["epoch"], state["pass"], state["batch"]
-        self.tally, self.row = training.Tally(state["tally"]), state["row"]
+        self.tally, self.row = evaluation.Tally(state["tally"]), state["row"]
         if self.ranks.rank:  # the first one has the sums of all
             self.tally = self.tally.empty()
         self.rows = state["rows"]
@@ -125,7 +125,7 @@ class Run:
             while self.pass_number < len(todo):
                 self.one_pass(*todo[self.pass_number], label=f"epoch {self.epoch}/{epochs}")
                 self.row |= self.tally.over(self.ranks).means()
-                self.tally, self.batch = training.Tally(), 0
+                self.tally, self.batch = evaluation.Tally(), 0
                 self.pass_number += 1
                 if self.pass_number <= len(first):
                     self.report(lines.pretraining_line(self.row, self.pass_number, len(first)))
@@ -152,7 +152,7 @@ class Run:
         for images, labels in bar:
             images, N = self.augment(images), len(labels)
             rows = self.ranks.rows(N)
-            x, y = training.batch_of(self.net, images[rows], labels[rows], self.xp, self.dtype)
+            x, y = evaluation.batch_of(self.net, images[rows], labels[rows], self.xp, self.dtype)
             self.tally.add(self.net, self.trainer.step(x, y, phase, N=N), y)
             self.batch += 1
             if self.batch == total or self.trainer.t % training.CHECK_EVERY == 0:
@@ -204,14 +204,14 @@ class Run:
         row = {"epoch": self.epoch, **self.row, **rates}
         for name, part in (("validation", self.data.validation), ("test", self.data.test)):
             if part is not None:
-                error, loss = training.evaluate(
+                error, loss = evaluation.evaluate(
                     net, params, part, self.xp, self.dtype, self.heed, self.ranks)
                 training.check_finite(self.trainer, {f"{name}_loss": loss})
                 row |= {f"{name}_error": error, f"{name}_loss": loss}
         self.heed()
         if self.args.angles:
             images, labels = next(iter(self.data.train.in_order(alignment.BATCH)))
-            x, y = training.batch_of(net, images, labels, self.xp, self.dtype)
+            x, y = evaluation.batch_of(net, images, labels, self.xp, self.dtype)
             row |= alignment.compare(self.trainer, x, y)
             self.heed()
         row["seconds"] = round(time.perf_counter() - start, 3)

@@ -11,8 +11,8 @@ import numpy as np
 from ref import curves, evaluate, folder, train
 from ref.common.command import count, say, seed, tell
 from ref.data import open_data
+from ref.evaluation import to_input
 from ref.network import forward
-from ref.training import to_input
 
 from . import command, figures, output, paper, records, table1
 from .command import RECORDED, is_record

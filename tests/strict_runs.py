@@ -14,7 +14,7 @@ from write_reference import FOLDER
 import ref.evaluate
 import ref.train
 import runs.bench.__main__
-from ref import momentum, optim, rules, training
+from ref import evaluation, momentum, optim, rules, training
 from ref.backend import to_device, to_host
 from ref.common.command import STOPPING
 from ref.reference import cli, read
@@ -42,7 +42,7 @@ def strict():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ref.backend.cupy", strict_xp)
         patch.setattr("runs.bench.__main__.alone", lambda work, *arguments: work(*arguments))
-        for owner, name in ((training.Trainer, "step"), (training.Tally, "add"),
+        for owner, name in ((training.Trainer, "step"), (evaluation.Tally, "add"),
                             (training, "batch_of"), (training, "error_sum")):
             patch.setattr(owner, name, within_step(getattr(owner, name)))
         forget_kernels()

@@ -132,7 +132,7 @@ def test_a_device_that_fails_at_the_start(device, command, here, tiny, monkeypat
 
 def test_an_error_of_ours_is_not_the_devices(device, command, here, tiny, monkeypatch):
     """... and so comes with its traceback."""
-    monkeypatch.setattr(training, "evaluate", failing(AttributeError("a mistake")))
+    monkeypatch.setattr(evaluation, "evaluate", failing(AttributeError("a mistake")))
     with pytest.raises(AttributeError, match="a mistake"):
         command("ref.train", *training_arguments("bp", tiny, "--backend", "cupy"))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from checks import defaults
 
-from ref import architectures, rules, training
+from ref import architectures, evaluation, rules, training
 from ref.network import initial_parameters
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra: compare)")
@@ -42,7 +42,7 @@ def test_same_parameters_after_three_steps(name, arch):
     for _ in range(3):
         images = rng.integers(0, 256, (6, *in_shape), dtype=np.uint8)
         labels = rng.integers(0, 4, 6)
-        trainer.step(*training.batch_of(net, images, labels, np, np.dtype("float32")))
+        trainer.step(*evaluation.batch_of(net, images, labels, np, np.dtype("float32")))
         theirs(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), torch.from_numpy(labels))
 
     weights = theirs.weights()

@@ -13,7 +13,7 @@ import pytest
 
 from data_prep import arrays
 from data_prep.hdf5 import DataError, shuffled_order
-from ref import architectures, training
+from ref import architectures, evaluation
 from ref.augmentation import augment
 from ref.data import open_data
 from ref.parts import DataFormatError, Streamed
@@ -86,7 +86,7 @@ def test_floats_are_not_rescaled_and_bytes_are(tmp_path):
         net = architectures.build("dense 4, softmax 3", data.in_shape)
         images, labels = data.train.images, data.train.labels
         for precision in (np.float32, np.float64):
-            h_0, _ = training.batch_of(net, images, labels, np, np.dtype(precision))
+            h_0, _ = evaluation.batch_of(net, images, labels, np, np.dtype(precision))
             assert h_0.dtype == precision
             assert np.allclose(h_0, images / factor, rtol=1e-7, atol=0)
 

@@ -9,7 +9,7 @@ from checks import assert_close, defaults, make_case
 from strict_runs import REFERENCES, TRAINING, on_host, replayed
 from test_strict import assert_agree, metrics, parameters, train  # noqa: F401 - a fixture
 
-from ref import architectures, backend, hyperparameters, optim, rules, training
+from ref import architectures, backend, evaluation, hyperparameters, optim, rules, training
 from ref.network import initial_parameters
 
 try:
@@ -47,7 +47,7 @@ def steps(trainer, module, dtype, n):
     for t in range(n):
         rng = np.random.default_rng(t)
         images = rng.integers(0, 256, (16, 12, 12, 1), dtype=np.uint8)
-        x, y = training.batch_of(trainer.net, images, rng.integers(0, 10, 16), module,
+        x, y = evaluation.batch_of(trainer.net, images, rng.integers(0, 10, 16), module,
                                  np.dtype(dtype))
         losses.append(trainer.step(x, y)["loss"].mean())
     return np.array([float(loss) for loss in losses])

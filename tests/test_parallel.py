@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from checks import defaults
 
-from ref import architectures, parallel, rules, training
+from ref import architectures, evaluation, parallel, rules, training
 from ref.linear.patches import Patches
 from ref.network import initial_parameters
 from ref.parallel import each, later, matmul, slices, threads
@@ -113,7 +113,7 @@ def test_a_step_does_not_depend_on_the_threads(monkeypatch, layers, name):
         setting.setdefault("reduction", "sum")
         trainer = training.Trainer(net, rule, params, setting, seed=0)
         for _ in range(3):
-            trainer.step(*training.batch_of(net, images, labels, np, np.dtype("float32")))
+            trainer.step(*evaluation.batch_of(net, images, labels, np, np.dtype("float32")))
         ends.append(params)
     for other in ends[1:]:
         for symbol, layers_ in ends[0].items():

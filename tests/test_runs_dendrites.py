@@ -8,7 +8,7 @@ import pytest
 from conftest import noise_images
 
 import ref
-from ref import settings, training
+from ref import evaluation, settings
 from ref.data import open_data
 from ref.dendrites import measures
 from runs.dendrites import measure, paper
@@ -80,7 +80,7 @@ def test_figure_7_is_what_a_trainer_does(small, command):
     for k, (image, label) in enumerate(data.train.epoch(1, 0, 1)):
         if k == 100:
             break
-        x, y = training.batch_of(alone.net, image, label, np, np.dtype("float32"))
+        x, y = evaluation.batch_of(alone.net, image, label, np, np.dtype("float32"))
         params = {s: {l: a.copy() for l, a in layers.items()}
                   for s, layers in alone.params.items()}
         example = alone.step(x, y)["examples"][0]

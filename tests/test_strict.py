@@ -20,7 +20,7 @@ from write_reference import FOLDER
 
 import ref.network
 import ref.train
-from ref import backend, optim, training
+from ref import backend, evaluation, optim, training
 from ref.reference import cli
 
 ROUNDING = 1e-10  # relative to the largest entry, float64; sums are taken in another order
@@ -237,13 +237,13 @@ def host_array_beside_device_array(self, N, xp, dtype):
 
 
 def host_array_as_an_index(net, images, labels, xp, dtype):
-    return training.to_input(images, xp, dtype), xp.eye(10, dtype=dtype)[labels]
+    return evaluation.to_input(images, xp, dtype), xp.eye(10, dtype=dtype)[labels]
 
 
 def host_array_assigned(net, images, labels, xp, dtype):
     y = xp.zeros((len(labels), 10), dtype)
     y[...] = np.eye(10, dtype=dtype)[labels]
-    return training.to_input(images, xp, dtype), y
+    return evaluation.to_input(images, xp, dtype), y
 
 
 def float_in_a_step(v):
@@ -298,7 +298,7 @@ def numpy_scalar_from_numpy(v):
 
 
 NORM = "ref.rules.inverses.squared_norm"
-BATCH, NOISE = "ref.training.batch_of", "ref.training.Trainer.noise"
+BATCH, NOISE = "ref.evaluation.batch_of", "ref.training.Trainer.noise"
 PLANTED = {  # violation: (what it takes the place of, what the stand-in says)
     numpy_function_elementwise: ("ref.network.preactivation", "numpy.add of a device array"),
     numpy_function_of_arrays: ("ref.rules.ao_sdtp.join", "numpy.concatenate of a device array"),

@@ -16,7 +16,7 @@ from test_checkpoint import call, options, result
 
 import data_prep.digits
 from ref import begin as beginning
-from ref import checkpoint, evaluate, run, train, training
+from ref import checkpoint, evaluate, evaluation, run, train, training
 from ref.common.command import STOPPING
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,7 +60,7 @@ def signal_in(monkeypatch):
 def test_every_signal_in_every_pass(where, nth, number, data, tmp_path, monkeypatch, capsys,
                                     signal_in):
     """Of 2 epochs; stopped after the batch that it came in, resumed to the same end."""
-    monkeypatch.setattr(training, "EVALUATION_BATCH", 10)
+    monkeypatch.setattr(evaluation, "BATCH", 10)
     more = ["--angles", "--validation", 8]
 
     def line(out):
@@ -83,8 +83,8 @@ def test_every_signal_in_every_pass(where, nth, number, data, tmp_path, monkeypa
 
 def test_evaluating_a_run_is_stopped_within_a_batch(data, tmp_path, monkeypatch, capsys):
     assert call(monkeypatch, *options(data, tmp_path / "run", "bp", epochs=1)) == 0
-    monkeypatch.setattr(training, "EVALUATION_BATCH", 10)
-    calls, real = [], training.batch_of
+    monkeypatch.setattr(evaluation, "BATCH", 10)
+    calls, real = [], evaluation.batch_of
 
     def counting(*args):
         calls.append(1)
@@ -92,7 +92,7 @@ def test_evaluating_a_run_is_stopped_within_a_batch(data, tmp_path, monkeypatch,
             os.kill(os.getpid(), signal.SIGTERM)
         return real(*args)
 
-    monkeypatch.setattr(training, "batch_of", counting)
+    monkeypatch.setattr(evaluation, "batch_of", counting)
     monkeypatch.setattr(train, "main", evaluate.main)
     assert call(monkeypatch, tmp_path / "run") == 143
     assert len(calls) == 2

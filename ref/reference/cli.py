@@ -13,7 +13,7 @@ import re
 
 import numpy as np
 
-from .. import architectures, options, rules, training
+from .. import architectures, evaluation, options, rules, training
 from ..backend import select, to_device, to_host
 from ..begin import build
 from ..common import command
@@ -140,7 +140,7 @@ def inputs(args, setting, xp, dtype):
             args.arch, args.in_shape, setting.get("output", "probabilities"))
         net = rules.get(args.rule).build(net, setting)
         found = random_batches(net, args)
-    return net, (training.batch_of(net, *batch, xp, dtype) for batch in found)
+    return net, (evaluation.batch_of(net, *batch, xp, dtype) for batch in found)
 
 
 def without_end(data, args):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ref import architectures, rules, training
+from ref import architectures, evaluation, rules, training
 from ref.backend import to_device
 from ref.network import initial_parameters
 from ref.settings import resolve
@@ -32,7 +32,7 @@ def setup(arch, rule_name, batch_size, shape=(28, 28, 1), xp=np, dtype=np.float3
 
 def batch(trainer, images, labels, xp=np):
     """(x, y) for the trainer's network."""
-    return training.batch_of(trainer.net, images, labels, xp, trainer.params["W"][1].dtype)
+    return evaluation.batch_of(trainer.net, images, labels, xp, trainer.params["W"][1].dtype)
 
 
 def our_step(trainer, images, labels, xp=np):

@@ -14,9 +14,9 @@ from ref import plots
 from ref.common.command import UsageError, tell
 from ref.data import open_data
 from ref.dendrites import measures
+from ref.evaluation import batch_of
 from ref.find import find_data
 from ref.seeds import stream
-from ref.training import batch_of
 
 from .. import output
 from . import paper

@@ -7,8 +7,8 @@ from ref import folder, plots, rules, settings
 from ref.common.command import UsageError, tell
 from ref.data import open_data
 from ref.dendrites import learning
+from ref.evaluation import batch_of
 from ref.find import find_data
-from ref.training import batch_of
 
 from .. import output
 
