@@ -43,7 +43,7 @@ def strict():
         patch.setattr("ref.backend.cupy", strict_xp)
         patch.setattr("runs.bench.__main__.alone", lambda work, *arguments: work(*arguments))
         for owner, name in ((training.Trainer, "step"), (evaluation.Tally, "add"),
-                            (training, "batch_of"), (training, "error_sum")):
+                            (evaluation, "batch_of"), (evaluation, "error_sum")):
             patch.setattr(owner, name, within_step(getattr(owner, name)))
         forget_kernels()
         try:

@@ -14,7 +14,7 @@ from checks import assert_same_bits
 from strict_runs import strict, training_arguments
 from test_strict import metrics, parameters, train  # noqa: F401 - a fixture
 
-from ref import backend, checkpoint, training
+from ref import backend, checkpoint, evaluation, training
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_DRIVER = "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime"

@@ -15,8 +15,9 @@ import pytest
 from test_checkpoint import call, options, result
 
 import data_prep.digits
+import ref
 from ref import begin as beginning
-from ref import checkpoint, evaluate, evaluation, run, train, training
+from ref import checkpoint, evaluate, evaluation, run, train
 from ref.common.command import STOPPING
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,8 +34,8 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def signal_in(monkeypatch):
-    """signal_in(where, n, number): send it to ourselves in call n of training.<where>; returns the
-    calls so far, counted."""
+    """signal_in(where, n, number): send it to ourselves in call n of a function, "module.name" of
+    ref; returns the calls so far, counted."""
 
     def arrange(where, n, number):
         def counting(*args, **kwargs):
@@ -43,8 +44,9 @@ def signal_in(monkeypatch):
                 os.kill(os.getpid(), number)
             return real(*args, **kwargs)
 
-        calls, real = [], getattr(training, where)
-        monkeypatch.setattr(training, where, counting)
+        module, name = where.split(".")
+        calls, real = [], getattr(getattr(ref, module), name)
+        monkeypatch.setattr(f"ref.{where}", counting)
         return calls
 
     return arrange
@@ -52,10 +54,10 @@ def signal_in(monkeypatch):
 
 @pytest.mark.parametrize("number", STOPPING, ids=lambda n: signal.Signals(n).name)
 @pytest.mark.parametrize(("where", "nth"), [
-    ("batch_of", 7),  # in training: 9 batches in an epoch, 5 for evaluation
-    ("batch_of", 11),  # validation
-    ("batch_of", 13),  # test
-    ("angles", 1), ("angles", 2),
+    ("evaluation.batch_of", 7),  # in training: 9 batches in an epoch, 5 for evaluation
+    ("evaluation.batch_of", 11),  # validation
+    ("evaluation.batch_of", 13),  # test
+    ("alignment.compare", 1), ("alignment.compare", 2),
 ])
 def test_every_signal_in_every_pass(where, nth, number, data, tmp_path, monkeypatch, capsys,
                                     signal_in):
