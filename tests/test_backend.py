@@ -157,7 +157,7 @@ def breaks(monkeypatch, device, where, call, error):
      ["the device failed", "cudaErrorIllegalAddress"]),
 ], ids=["memory", "device"])
 @pytest.mark.parametrize("where, call", [
-    ((training.Trainer, "step"), 6), ((training, "evaluate"), 2)], ids=["step", "evaluation"])
+    ((training.Trainer, "step"), 6), ((evaluation, "evaluate"), 2)], ids=["step", "evaluation"])
 def test_a_device_that_fails_in_the_second_epoch(
         train, command, tiny, monkeypatch, where, call, error, said):  # noqa: F811
     """Status 1 and one line; the checkpoint of epoch 1 is whole, and the run can go on from it."""
