@@ -20,7 +20,7 @@ from .activations import Activation
 from .initial import glorot  # noqa: F401  (the distribution of this paper)
 from .losses import Loss
 from .parallel import each
-from .units import BatchNorm, Sigma, Unit
+from .units import BatchNorm, MaxPool, Sigma, Unit
 
 # Every kind of parameter, in the order of files: whose linear map gives its shape, and which.
 SYMBOLS = {
@@ -213,14 +213,22 @@ def of_units(net, params, kept, own, N):
     and β, mean over the batch, and batch norm's running statistics after it.
 
     Returns {"dgamma": {l: (C,)}, "dbeta": ..., "running_mean": ..., "running_var": ...}, for the
-    layers that have batch norm.
+    layers that have batch norm, and what `inside_units` gives.
     """
     found = {name: {} for name in ("dgamma", "dbeta", "running_mean", "running_var")}
     for l, norm in net.norms.items():
         found["dgamma"][l], found["dbeta"][l] = own[l]["gamma"] / N, own[l]["beta"] / N
         after = norm.running(net.unit(l).kept_by(BatchNorm, kept[l]), of_layer(params, l))
         found["running_mean"][l], found["running_var"][l] = after.values()
-    return found
+    return found | inside_units(net, kept)
+
+
+def inside_units(net, kept):
+    """{"x_hat": {l: x̂_l like a_l}, "winner": {l: who won in the last max-pool}}."""
+    of = {l: (unit.kept_by(BatchNorm, kept[l]), unit.kept_by(MaxPool, kept[l]))
+          for l, unit in net.units.items()}
+    return {"x_hat": {l: norm.x_hat for l, (norm, _) in of.items() if norm},
+            "winner": {l: pool[0] for l, (_, pool) in of.items() if pool}}
 
 
 def sum_to(v, bias_shape):

@@ -122,7 +122,7 @@ SLIPS = {
     "de-noising, local, alternating": Slip(
         "ao-sdtp", {"inverse_loss": "noise-preserving"}, "step_1/inverse_loss_3",
         "inverse_loss de-noising", "local", ("--schedule", "alternating")),
-    "all zero": Slip("fa", changed(feedback, "deltas", only(1, np.zeros_like)),
+    "all zero": Slip("fa", changed(feedback, "deltas", only(1, np.zeros_like), 0),
                      "step_1/delta_1", "all zero"),
     "layer left out": Slip("bp", replaced(optim, "adam", one_layer_left_out), "step_1/after/W_2",
                            "W_2 did not change: it is left out"),

@@ -16,13 +16,13 @@ KINDS = ("dense", "local", "conv")
 softmax = activations.softmax
 
 
-def twice_in_forward(net, params, x):
-    h, a_L = forward(net, params, x)
+def twice_in_forward(net, params, x, **kept):
+    h, a_L = forward(net, params, x, **kept)
     return {**h, net.L: softmax.value(h[net.L].copy())}, a_L
 
 
-def probabilities_for_logits(net, params, x):
-    h, a_L = forward(net, params, x)
+def probabilities_for_logits(net, params, x, **kept):
+    h, a_L = forward(net, params, x, **kept)
     return h, h[net.L]
 
 

@@ -33,6 +33,7 @@ CARRIED = 3: a parameter's allowance is a largest error already.
 import numpy as np
 
 from .. import rules
+from ..network import STATE
 from ..rules.rule import prefix
 from . import update
 
@@ -58,7 +59,8 @@ class Allowances:
     def allowed(self, q, ours):
         """(the allowance: a number or an array like ours, the unit of relative errors)."""
         if q.name not in self.found:
-            made = (self.of_velocity if q.stem[0].startswith("after/v_") else
+            made = (self.of_state if self.is_state(q) else
+                    self.of_velocity if q.stem[0].startswith("after/v_") else
                     self.of_parameter if q.stem[0].startswith("after/") else self.of_result)
             self.found[q.name] = made(q, ours)
         return self.found[q.name]
@@ -68,6 +70,16 @@ class Allowances:
         scale = largest(values - base(q, ours))
         limit = self.rtol * max(scale, self.atol_scale) + self.rounding.get(q.name, 0.0)
         return limit, scale or largest(values) or self.atol_scale
+
+    def is_state(self, q):
+        """Whether it is a running statistic after a step: no optimiser's, but the step's own."""
+        return q.stem[0].removeprefix("after/") in STATE and q.stem[0].startswith("after/")
+
+    def of_state(self, q, ours):
+        values, scale = ours[q.name], largest(ours[q.name])
+        of_step = f"step_{q.step}/{q.name.rpartition('/')[2]}"
+        limit = self.rtol * max(scale, self.atol_scale) + self.rounding.get(of_step, 0.0)
+        return limit + 2 * np.finfo(self.dtype).eps * np.abs(values), scale or self.atol_scale
 
     def of_parameter(self, q, ours):
         values, name = ours[q.name], q.name.rpartition("/")[2]

@@ -140,9 +140,18 @@ def _fill(file, content):
             layer.attrs["bias"] = 0
         if m.kind != "dense":
             layer.attrs.update({
-                "kernel": m.kernel, "stride": m.stride, "padding": "SAME",
+                "kernel": m.kernel, "stride": m.stride,
+                **({"padding": "SAME"} if m.pad is None else {"pad": m.pad}),
                 "pads": m.patches.padding,  # ((above, below), (left, right))
             })
+        if l in net.units:
+            layer.attrs["unit"] = net.units[l].name
+        if l in net.norms:
+            layer.attrs.update({"bias": int(l not in net.unbiased),
+                                "bn_epsilon": net.norms[l].epsilon,
+                                "bn_momentum": net.norms[l].momentum})
+        layer.attrs.update({name: of[l] for name, of in (("reads", net.sources), ("adds", net.adds))
+                            if l in of})
     for t, phase in content.phases.items():
         file.create_group(f"step_{t}").attrs["phase"] = phase
     for q in content.quantities:

@@ -13,9 +13,10 @@ that differs while everything it comes from agrees is where an implementation go
 
 from dataclasses import dataclass, replace
 
-from ..network import SYMBOLS, name_of
+from ..network import STATE, SYMBOLS, name_of
 from ..rules.equations import of_forward
 from ..rules.rule import prefix
+from ..units import MaxPool
 from ..update import decay_of, has_velocity, momentum_of
 
 _AXES = {  # of weights; V_l and B_l are laid out like W_l
@@ -93,13 +94,17 @@ def _parameters(net, rule=None):
     trained = rule.symbols if rule else ()
     meaning = {"W": "weights", "b": "bias", "V": "weights of the inverse g_{l}",
                "c": "bias of the inverse g_{l}", "W_z": "fixed weights of z",
-               "b_z": "fixed bias of z", "B": "feedback" if "B" in trained else "fixed feedback"}
+               "b_z": "fixed bias of z", "B": "feedback" if "B" in trained else "fixed feedback",
+               "gamma": "scale of batch norm", "beta": "shift of batch norm",
+               "running_mean": "running mean", "running_var": "running variance, unbiased"}
     found = {}
     for symbol in SYMBOLS:
         maps = net.maps_of(symbol)
         for l, shape in net.shapes_of(symbol).items():
             m = maps[l]
-            if SYMBOLS[symbol][1] != "weight_shape":
+            if SYMBOLS[symbol][0] == "norm":
+                axes = "C"
+            elif SYMBOLS[symbol][1] != "weight_shape":
                 axes = {1: "units" if m.kind == "dense" else "C", 3: "H, W, C"}[len(shape)]
             else:
                 axes = _AXES[m.kind].format(l=l, below=l - 1)
@@ -107,7 +112,9 @@ def _parameters(net, rule=None):
                     axes = axes.replace(f"h_{l}", f"[h_{l}, z]")
                 if symbol == "W_z":
                     axes = axes.replace(f"h_{l}", "z")
-                if symbol == "B" and m is not net.map.get(l):
+                if symbol == "B" and m.out_shape != net.map[l].out_shape:  # to what layer l reads
+                    axes = axes.replace("C_out", f"units of h_{net.L}")
+                if symbol == "B" and m is not net.map.get(l) and m.kind == "dense":
                     axes = f"units of h_{l}, units of h_{net.L}"  # DFA's, from the output
             found[name_of(symbol, l)] = symbol, l, shape, axes, meaning[symbol].format(l=l)
     return found
@@ -182,6 +189,10 @@ class _Step:
             return (), "N", True
         if name == "z":
             shape = net.maps["W_z"][net.L].out_shape
+        elif head in ("delta", "x_hat"):
+            shape = net.map[int(l)].out_shape
+        elif head == "winner":
+            shape = net.unit(int(l)).shape_behind(MaxPool, net.map[int(l)].out_shape)
         else:
             shape = net.shape(int(l))
         return shape, {1: "N, units", 3: "N, H, W, C"}[len(shape)], True
@@ -194,7 +205,9 @@ class _Step:
                 if s != symbol:
                     continue
                 inputs = [name]
-                if group is None:
+                if symbol in STATE and self.phase in ("both", "forward"):
+                    equation, inputs = self.of_state(symbol, name)
+                elif group is None:
                     equation = f"{_subscript(name)} is fixed"
                 elif self.phase not in ("both", group):
                     equation = f"{_subscript(name)}: not trained in this step"
@@ -203,6 +216,13 @@ class _Step:
                     equation, inputs = self.updated(name, group)
                 self.add(f"after/{name}", equation, inputs)
                 self.newest[name] = f"step_{self.t}/after/{name}"
+
+    def of_state(self, symbol, name):
+        """(equation, inputs) of a running statistic after the step."""
+        l = int(name.rpartition("_")[2])
+        k, j = self.net.norms[l].momentum, self.net.reads(l)
+        of = "Σ a / m" if symbol == "running_mean" else "Σ (a - μ)² / (m - 1)"
+        return (f"{1 - k:g} {name} + {k:g} {of}, a = W_{l} h_{j}", [name, f"h_{j}", f"W_{l}"])
 
     def updated(self, name, group):
         """(equation, inputs) of a parameter after the step of its group's optimiser."""
@@ -229,6 +249,7 @@ class _Step:
 
 def _subscript(name):
     """The paper's letters for a name: delta_1 -> δ_1."""
-    for word, letter in (("h_hat", "ĥ"), ("delta", "δ"), ("eps", "ε"), ("inverse_loss", "L^inv")):
+    for word, letter in (("h_hat", "ĥ"), ("delta", "δ"), ("eps", "ε"), ("inverse_loss", "L^inv"),
+                         ("gamma", "γ"), ("beta", "β"), ("x_hat", "x̂")):
         name = name.replace(word, letter)
     return "L" if name == "loss" else name

@@ -10,22 +10,17 @@ from math import prod
 
 import numpy as np
 
-from .. import activations, losses, options, rules
+from .. import options, rules
 from ..common import hdf5
 from ..common.command import UsageError, UserError
 from ..common.untrusted import check_claims
-from ..linear import Convolution, Dense, LocallyConnected
-from ..network import Network
 from ..training import phase_of_step
 from . import untrusted
 from .file import FORMAT, VERSION, Content, FileError, resolve
+from .read_net import network
 
 LIMIT = 4 << 30  # bytes that the arrays of a file, and our own, may take in float64
 MAX_CONFIG = 1 << 16  # characters of JSON
-
-OUTPUTS = {"cross-entropy": "softmax", "cross-entropy-logits": "identity",
-           "squared-error": "identity"}  # loss: the activation of layer L that it goes with
-
 
 def read(path, limit=LIMIT):
     """The Content of a file. Raises FileError.
@@ -60,7 +55,7 @@ def _header(file):
         raise FileError(f"rule {rule[:40]!r} is none of {', '.join(rules.NAMES)}")
     arch = untrusted.text(file, "arch", "custom")
     setting, given = _setting(file, rule, arch)
-    net = _network(file, rules.get(rule), setting)
+    net = network(file, rules.get(rule), setting)
     if net.loss.argmin is None and rules.get(rule).argmin_target:
         raise FileError(f"the rule {rule} has no first target with the loss {net.loss.name}")
     return Content(rule, arch, setting, net, _phases(file, rule, setting), given=given,
@@ -93,64 +88,6 @@ def _setting(file, rule, arch):
         raise FileError(f"config: {error}") from None
 
 
-def _network(file, rule, setting):
-    """The network that net/layer_1, net/layer_2, ... describe, extended by the rule."""
-    group = untrusted.group_at(file, "net")
-    names = untrusted.names(group, "net")
-    L = len(names)
-    if L == 0 or names != {f"layer_{l}" for l in range(1, L + 1)}:
-        raise FileError("net must hold layer_1, layer_2, ... and nothing else")
-    maps, act = {}, {}
-    for l in range(1, L + 1):
-        layer = untrusted.group_at(file, f"net/layer_{l}")
-        maps[l], act[l] = _layer(layer, f"net/layer_{l}")
-        below = maps[l - 1].out_shape if l > 1 else maps[l].in_shape
-        if maps[l].in_shape != below:
-            raise FileError(f"net/layer_{l}: in_shape is {_x(maps[l].in_shape)}, "
-                            f"but layer_{l - 1} gives {_x(below)}")
-    top = act[L].name
-    if top == "softmax":
-        guess = "cross-entropy"
-    else:
-        logits = setting.get("output") == "logits"
-        guess = "cross-entropy-logits" if logits else "squared-error"
-    loss = untrusted.text(group, "loss", guess)
-    if OUTPUTS.get(loss) != top:
-        pairs = ", ".join(f"{name} ({output})" for name, output in OUTPUTS.items())
-        raise FileError(f"net: loss {loss[:40]!r} over {top!r} is none of {pairs}")
-    if loss.startswith("cross-entropy") and len(maps[L].out_shape) != 1:
-        raise FileError(f"net: cross-entropy needs a vector, layer_{L} gives "
-                        f"{_x(maps[L].out_shape)}")
-    return rule.build(Network(maps, act, losses.BY_NAME[loss]), setting)
-
-
-def _layer(group, where):
-    """(linear map, activation) of one layer."""
-    kind, activation = untrusted.text(group, "kind"), untrusted.text(group, "activation")
-    if activation not in activations.BY_NAME:
-        raise FileError(f"{where}: activation {activation[:40]!r} is none of "
-                        f"{', '.join(activations.BY_NAME)}")
-    in_shape = untrusted.integers(group, "in_shape", (1, 3))
-    out_shape = untrusted.integers(group, "out_shape", (1, 3))
-    if kind == "dense":
-        return Dense(in_shape, out_shape), activations.BY_NAME[activation]
-    if kind not in ("local", "conv"):
-        raise FileError(f"{where}: kind {kind[:40]!r} is none of dense, local, conv")
-    if len(in_shape) != 3 or len(out_shape) != 3:
-        raise FileError(f"{where}: a {kind} layer has shapes (H, W, C)")
-    kernel = untrusted.integers(group, "kernel", (2,))
-    stride = untrusted.integers(group, "stride", (1,))[0]
-    made = LocallyConnected if kind == "local" else Convolution
-    m = made(in_shape, out_shape[2], kernel, stride)
-    padding = untrusted.text(group, "padding", "SAME")
-    if padding != "SAME":
-        raise FileError(f"{where}: padding is {padding[:40]!r}, only SAME (TensorFlow's) is known")
-    if m.out_shape != out_shape:
-        raise FileError(f"{where}: out_shape is {_x(out_shape)}, but {_x(in_shape)} at stride "
-                        f"{stride} gives {_x(m.out_shape)}")
-    return m, activations.BY_NAME[activation]
-
-
 def _without(file, net):
     """Names of the biases that the file's layers declare not to have: {"b_1", "c_2", ...}."""
     found = set()
@@ -161,7 +98,7 @@ def _without(file, net):
             if value not in (0, 1):
                 raise FileError(f"net/layer_{l}: its attribute {name} is "
                                 f"{untrusted.shown(value)}, expected 1 or, for none, 0")
-            if l in maps and not value:
+            if l in maps and not value and not (symbol == "b" and l in net.unbiased):
                 found.add(f"{symbol}_{l}")
     return frozenset(found)
 
@@ -267,7 +204,3 @@ def _check_labels(content):
                 f"{name}: row {wrong[0]} sums to {sums[wrong[0]]:.12g}, not to 1: with the loss "
                 f"{content.net.loss.name} each row is a distribution over the classes (one-hot, or "
                 "several labels divided by their number), and δ = h - y holds for nothing else")
-
-
-def _x(shape):
-    return "x".join(map(str, shape))

@@ -155,5 +155,5 @@ def named(t, out):
     """{name in a file: array} of what a rule's step computed."""
     nested = {key: value for key, value in out.items() if isinstance(value, dict)}
     single = {key: value for key, value in out.items() if not isinstance(value, dict)}
-    return {f"step_{t}/{name}": array
+    return {f"step_{t}/{name}": array.astype(float) if array.dtype.kind == "u" else array
             for name, array in (flat(nested) | single).items()}

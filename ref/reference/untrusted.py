@@ -40,7 +40,7 @@ def group_at(file, name):
 
 def dataset_at(file, name):
     """A dataset whose type and storage are plain numbers in this very file, in a float type that
-    can be verified; x and y may be integers."""
+    can be verified; x, y and winners may be integers."""
     with told(name[:80]):
         found = untrusted.dataset(file, name)
         dtype, shape, chunks = found.dtype, found.shape, found.chunks
@@ -48,7 +48,8 @@ def dataset_at(file, name):
         if unusual:
             raise FileError(f"{name} is of type {unusual}, expected float32 or float64: compute "
                             "and write it in one of these, fewer digits can't be verified")
-        if dtype.kind != "f" and not name.endswith(("/x", "/y")):
+        whole = name.endswith(("/x", "/y")) or "/winner_" in name
+        if dtype.kind != "f" and not whole:
             raise FileError(f"{name} is of type {str(dtype)[:40]}, expected float32 or float64")
         if chunks and prod(chunks) > max(prod(shape), 1 << 17):
             raise FileError(f"{name}: its chunks are larger than the array")
@@ -87,6 +88,16 @@ def integers(group, name, lengths):
         raise FileError(f"{where(group)}its attribute {name} is {shown(value)}, expected "
                         f"{' or '.join(map(str, lengths))} positive integers")
     return tuple(found)
+
+
+def flag(group, name, default):
+    """An attribute that is a small integer of at least 0."""
+    value = hdf5.attribute(group, name, default)
+    found = hdf5.whole(value)
+    if found is None or not 0 <= found < 1000:
+        raise FileError(f"{where(group)}its attribute {name} is {shown(value)}, expected an "
+                        "integer of at least 0")
+    return found
 
 
 def shown(value):

@@ -17,7 +17,7 @@ a whole pass of each in turn.
 
 from math import prod
 
-from ..network import FORWARD, forward
+from ..network import FORWARD, forward, inside_units
 from . import fa, feedback
 from .equations import outer
 from .rule import SCHEDULE, SIGMA, Equation, Option, Rule
@@ -51,8 +51,9 @@ def step(net, params, x, y, *, sigma, decay, eps=None, phase="both"):
     phase, dB of the mirror phase.
     """
     if phase == "mirror":
-        h, a_L = forward(net, params, x)
-        out = {"h": h, "loss": net.loss.value(a_L, y)}
+        kept = {}
+        h, a_L = forward(net, params, x, kept=kept)
+        out = {"h": h, "loss": net.loss.value(a_L, y), **inside_units(net, kept)}
     else:
         out = fa.step(net, params, x, y)
     if phase != "forward":

@@ -68,6 +68,14 @@ class Unit:
             shape = part.out_shape(shape)
         return shape
 
+    def shape_behind(self, kind, shape):
+        """The shape behind the last part of a class."""
+        found = None
+        for part in self.parts:
+            shape = part.out_shape(shape)
+            found = shape if isinstance(part, kind) else found
+        return found
+
     def count(self, kind):
         return sum(isinstance(part, kind) for part in self.parts)
 
@@ -76,9 +84,9 @@ class Unit:
         return next((part for part in self.parts if isinstance(part, kind)), None)
 
     def kept_by(self, kind, kept):
-        """What the part of a class kept, or None."""
-        return next((k for part, k in zip(self.parts, kept, strict=True) if isinstance(part, kind)),
-                    None)
+        """What the last part of a class kept, or None."""
+        found = [k for part, k in zip(self.parts, kept, strict=True) if isinstance(part, kind)]
+        return found[-1] if found else None
 
     @property
     def name(self):

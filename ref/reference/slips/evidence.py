@@ -58,17 +58,20 @@ class Evidence:
 
     def parameters(self, **changed):
         """All of them, {"W": {l: array}, ...}; `changed`: V={2: array} for another V_2."""
-        return {s: {l: self.parameter(s, l) for l in self.net.maps_of(s)} | changed.get(s, {})
+        return {s: {l: self.parameter(s, l) for l in self.net.shapes_of(s)} | changed.get(s, {})
                 for s in SYMBOLS}
 
     def step(self, phase, **changed):
         """Our array, from one step of the rule with some parameters changed. Raises Unknown."""
+        return self.out(phase, **changed)[self.stem][self.l]
+
+    def out(self, phase, net=None, **changed):
+        """All that such a step gives, or one of another network. Raises Unknown."""
         rule = self.declared
         eps = {l: self.get(f"eps_{l}") for l in range(self.net.L)
                if f"step_{self.t}/eps_{l}" in self.arrays}
-        out = rule.step(self.net, self.parameters(**changed), self.get("x"), self.get("y"),
-                        eps=eps, phase=phase, **rule.options_of_step(self.setting))
-        return out[self.stem][self.l]
+        return rule.step(net or self.net, self.parameters(**changed), self.get("x"), self.get("y"),
+                         eps=eps, phase=phase, **rule.options_of_step(self.setting))
 
     def variant(self, **change):
         """Our array with options changed, or with other noise, from the beginning."""
@@ -78,6 +81,11 @@ class Evidence:
         if self.q.name not in found:
             raise Unknown
         return found[self.q.name]
+
+    @property
+    def is_chain(self):
+        """Whether σ alone stands between the layers, each of which reads the one before it."""
+        return not (self.net.units or self.net.sources or self.net.adds)
 
     @cached_property
     def limit(self):
