@@ -8,8 +8,9 @@ from checks import assert_close, assert_same_bits, cast, gradient, random_parame
 from ref import rules
 from ref.architectures import ArchitectureError, build
 from ref.common.command import UserError
+from ref.graph import coming_down
 from ref.layers import read
-from ref.network import coming_down, forward
+from ref.network import forward
 from ref.units import Add
 
 SHAPE = (9, 7, 2)

@@ -28,7 +28,8 @@ SMALL = "\"local 3x3x2/4, softmax 10\""
 
 DOCUMENTS = ("README.md", "NOTES.md", "data_prep/README.md", "runs/README.md",
              "runs/results/discussion.md", "runs/speed.md", "ref/reference/FORMAT.md",
-             "ref/plots.md", "ref/linear/README.md", "ref/export.md", "ref/gpu.md", "tests/soak.md")
+             "ref/reference/residual.md", "ref/plots.md", "ref/linear/README.md",
+             "ref/units/README.md", "ref/export.md", "ref/gpu.md", "tests/soak.md")
 # blocks that begin so: rooms, verify's answer, what the main job prints
 NO_COMMANDS = ("ref/common/", "first to differ:", "epoch  19")
 
@@ -47,6 +48,10 @@ COMMANDS = {
     "python -m ref.train --rule sdtp --arch mnist-autoencoder --data mnist": [EPOCH],
     "python -m ref.evaluate runs/out/mnist-fc_fa_mnist_seed0": [],
     "python -m ref.architectures": [],
+    "python -m ref.architectures --arch resnet20": [],
+    "python -m ref.train --rule sign-symmetry --arch resnet20 --data cifar10": LONG,
+    "python -m ref.train --rule fa --arch \"conv 3x3x8 pad 1 bn relu,": [
+        ("", " --data mnist"), EPOCH],
     "python -m ref.train --resume runs/out/mnist-fc_fa_mnist_seed0": [("60", "2")],
     "python -m runs.table1 --data mnist --net fc": [("--epochs 500 --seeds 0,1,2",
                                                      "--epochs 1 --seeds 0 --rows bp,fa")],

@@ -25,6 +25,7 @@ from ..linear import Dense
 from . import feedback
 from .equations import of_gradients, of_output_error
 from .rule import Equation, Option, Rule
+from .unit_equations import kept_names, of_unit_gradients, pulled
 
 BROADCAST = Option("broadcast", "what of an image the feedback reaches (ref/rules/dfa.py)", "units",
                    ("units", "channels", "inputs"))
@@ -72,9 +73,9 @@ def equations(net, setting, phase):
         return
     yield of_output_error(net)
     for l in range(L - 1, 0, -1):
-        yield Equation(f"delta_{l}", f"δ_{l} = {feedback.pulled(net, l, f'B_{l} δ_{L}')}  (2.1.1)",
-                       (f"delta_{L}", f"B_{l}", *feedback.kept_names(net, l)))
-    yield from feedback.of_unit_gradients(net, own=lambda l: (f"delta_{L}", f"B_{l}"))
+        yield Equation(f"delta_{l}", f"δ_{l} = {pulled(net, l, f'B_{l} δ_{L}')}  (2.1.1)",
+                       (f"delta_{L}", f"B_{l}", *kept_names(net, l)))
+    yield from of_unit_gradients(net, own=lambda l: (f"delta_{L}", f"B_{l}"))
     yield from of_gradients(net)
 
 

@@ -1,7 +1,7 @@
 """The equations of what all rules share, as data: output error, gradients, products of maps."""
 
-from ..units import POOLS, BatchNorm, MaxPool
 from .rule import Equation
+from .unit_equations import of_unit
 
 
 def of_forward(net):
@@ -20,24 +20,6 @@ def of_forward(net):
             "cross-entropy-logits": f"-Σ y log softmax(h_{L})",
             "squared-error": f"‖h_{L} - y‖²"}[net.loss.name]
     yield Equation("loss", f"L = {loss} of each example", (f"h_{L}", "y"))
-
-
-def of_unit(net, l, a, inputs):
-    """The Equations of h_l = unit_l(a) and what is on the way, from a and its inputs."""
-    unit = net.unit(l)
-    if unit.find(BatchNorm):
-        yield Equation(f"x_hat_{l}", f"x̂_{l} = (a - μ) / √(σ² + ε), a = {a}", inputs)
-        a, inputs = f"γ_{l} x̂_{l} + β_{l}", (f"x_hat_{l}", f"gamma_{l}", f"beta_{l}")
-    if l in net.adds:
-        a, inputs = f"{a} + h_{net.adds[l]}", (*inputs, f"h_{net.adds[l]}")
-    value = f"σ_{l}({a})" if net.act[l].name != "identity" else a
-    if unit.find(MaxPool):
-        yield Equation(f"winner_{l}", f"which place of each window of {value} is the largest, from "
-                       "0, row by row, the first on a tie", inputs)
-    pools = [part.name for part in unit.parts if isinstance(part, POOLS)]
-    for name in pools:
-        value = f"{name} of {value}"
-    yield Equation(f"h_{l}", f"h_{l} = {value}", inputs)
 
 
 def of_output_error(net):

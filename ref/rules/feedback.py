@@ -10,10 +10,11 @@ In general several layers k read h_l, and a unit (ref/units) stands where σ_l d
     δ_l = pull_l(Σ_k F_kᵀ δ_k)                 pull_l(v) = (dh_l/da_l)ᵀ v, the ordinary derivative
 """
 
-from ..network import coming_down, forward, gradients, of_units
-from ..units import BatchNorm, MaxPool
+from ..graph import coming_down, of_units
+from ..network import forward, gradients
 from .equations import of_gradients, of_output_error
 from .rule import Equation, Option
+from .unit_equations import coming_down_inputs, kept_names, of_unit_gradients, pulled
 
 LAST_LAYER = Option("last_layer", "what the output layer sends down: by the rule's feedback, or by "
                     "its own W, as backpropagation", "rule", ("rule", "bp"))
@@ -34,7 +35,7 @@ def with_last(net, F, params, last_layer):
 def deltas(net, kept, e, F):
     """({l: δ_l (N, *shape of a_l)} for l = 1..L, own), from what the units kept, e = dL/da_L and F.
 
-    F    {l: F_l}, or what network.coming_down takes in its place
+    F    {l: F_l}, or what graph.coming_down takes in its place
     own  {l: gradients of what else unit l reads: "gamma", "beta", "skip"}
     """
     delta, own = {net.L: e}, {}
@@ -46,7 +47,7 @@ def deltas(net, kept, e, F):
 
 def step(net, params, x, y, deltas):
     """One batch: x (N, *shape_0), y (N, *shape_L) -> h, loss (N,), delta, dW, db, and of units
-    dgamma, dbeta, running_mean, running_var (network.of_units).
+    dgamma, dbeta, running_mean, running_var (graph.of_units).
 
     deltas(kept, e) gives ({l: δ_l}, own), as `deltas` above does.
     """
@@ -74,37 +75,3 @@ def equations(net, F, section, inputs, gradients=None, above=lambda u: u):
                        (*coming_down_inputs(net, l, inputs, above), *kept_names(net, l)))
     yield from of_unit_gradients(net, inputs, above)
     yield from of_gradients(net) if gradients is None else gradients
-
-
-def pulled(net, l, down):
-    """What the unit of layer l makes of what comes down to h_l, in letters."""
-    return f"pull_{l} {down}" if l in net.units else f"σ'_{l} ∘ {down}"
-
-
-def coming_down_inputs(net, l, inputs, above=lambda u: u):
-    """Names of what dL/dh_l is computed from; what comes down a skip is no quantity of a file."""
-    found = [name for u in net.readers[l] for name in (f"delta_{above(u)}", *inputs(u))]
-    for u in net.adders[l]:
-        found += [*coming_down_inputs(net, u, inputs, above), f"h_{u}"]
-    return tuple(dict.fromkeys(found))
-
-
-def kept_names(net, l):
-    """Names of what the way down through the unit of layer l reads."""
-    unit, names = net.unit(l), [f"h_{l}"]
-    if unit.find(BatchNorm):
-        names += [f"x_hat_{l}", f"gamma_{l}", f"beta_{l}"]
-    return (*names, f"winner_{l}") if unit.find(MaxPool) else tuple(names)
-
-
-def of_unit_gradients(net, inputs=None, above=lambda u: u, own=None):
-    """dγ_l, dβ_l and the running statistics of every layer with batch norm (units/norm.py).
-
-    own(l)  names of what dL/dh_l is computed from, where that is not as in `equations`
-    """
-    for l in sorted(net.norms, reverse=True):
-        down = own(l) if own else coming_down_inputs(net, l, inputs, above)
-        names = (*down, *kept_names(net, l))
-        yield Equation(f"dgamma_{l}", f"dγ_{l} = Σ v x̂_{l} / N, v = dL/d(γ_{l} x̂_{l} + β_{l})",
-                       names)
-        yield Equation(f"dbeta_{l}", f"dβ_{l} = Σ v / N, v = dL/d(γ_{l} x̂_{l} + β_{l})", names)

@@ -17,7 +17,8 @@ a whole pass of each in turn.
 
 from math import prod
 
-from ..network import FORWARD, forward, inside_units
+from ..graph import inside_units
+from ..network import FORWARD, forward
 from . import fa, feedback
 from .equations import outer
 from .rule import SCHEDULE, SIGMA, Equation, Option, Rule
