@@ -83,6 +83,9 @@ ARCHITECTURES = {
     "local": "local 3x3x2/2, local 3x3x2/2, softmax 10",
     "conv": "conv 3x3x2/2, conv 3x3x2/2, softmax 10",
     "autoencoder": "dense 6, reconstruction",
+    "units": "conv 3x3x4/4 pad 1 bn relu, maxpool 3/2 pad 1, block 4, block 6/2, block 8/2 a, "
+             "dense 5 bn tanh, softmax 10",
+    "pools": "conv 3x3x2/4 pad 1 relu, meanpool 2/1, conv 2x2x2 bn relu, mean, softmax 10",
 }
 TRAINING = {  # name: arguments of ref.train
     "bp": ["bp", "--crop-padding", 2, "--flip", "horizontal"],
@@ -99,6 +102,13 @@ TRAINING = {  # name: arguments of ref.train
     "kolen-pollack": ["kolen-pollack", "--arch", "conv", "--angles"],
     "weight-mirror": ["weight-mirror", "--arch", "conv", "--schedule", "alternating"],
     "autoencoder": ["dtp", "--arch", "autoencoder"],
+    "units": ["bp", "--arch", "units", "--optimizer", "sgd", "--momentum", 0.9, "--lr", 0.01],
+    "units-fa": ["fa", "--arch", "units", "--angles", "--last-layer", "bp"],
+    "units-signs": ["sign-symmetry", "--arch", "units", "--magnitude", "batch"],
+    "units-dfa": ["dfa", "--arch", "units", "--broadcast", "inputs"],
+    "units-channels": ["dfa", "--arch", "units", "--broadcast", "channels"],
+    "pools": ["kolen-pollack", "--arch", "pools"],
+    "units-mirror": ["weight-mirror", "--arch", "units", "--schedule", "alternating"],
     "momentum": ["dtp", "--optimizer", "sgd", "--momentum", 0.9, "--inverse-weight-decay", 0.01,
                  "--inverse-steps", 2, "--lr-step", 1],
     "batch-manhattan": ["bp", "--optimizer", "batch-manhattan", "--momentum", 0.9],

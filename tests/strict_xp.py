@@ -438,6 +438,35 @@ def eye(N, M=None, k=0, dtype=float, order="C"):  # noqa: N803
     return result
 
 
+def ones(shape, dtype=float, order="C"):
+    result = _new(np.ones(shape, _dtype(dtype)))
+    _record("function", "ones", ["dtype"], result=result)
+    return result
+
+
+def full(shape, fill_value, dtype=None, order="C"):
+    result = _new(np.full(shape, _host(fill_value), _dtype(dtype)))
+    _record("function", "full", ["dtype"], result=result)
+    return result
+
+
+def broadcast_to(array, shape):
+    """A view, as NumPy's; it may be written to in CuPy, and must not be."""
+    if not isinstance(array, ndarray):
+        raise TypeError(f"Unsupported type {type(array)}")
+    _record("function", "broadcast_to", operands=[array])
+    return ndarray(np.broadcast_to(array._host, shape))
+
+
+def copyto(dst, src, casting="same_kind", where=None):
+    """src an array or a Python number; where a mask on the device, which nothing waits for."""
+    if not isinstance(dst, ndarray) or not (where is None or isinstance(where, ndarray)):
+        raise TypeError(f"Unsupported type {type(dst)}, {type(where)}")
+    np.copyto(dst._host, _host(src), casting=casting,
+              where=True if where is None else where._host)
+    _record("function", "copyto", [] if where is None else ["where"], [dst, src])
+
+
 def result_type(*arrays_and_dtypes):
     _record("function", "result_type", operands=arrays_and_dtypes)
     return np.result_type(*(_dtype(getattr(a, "dtype", a)) for a in arrays_and_dtypes))

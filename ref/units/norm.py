@@ -109,4 +109,5 @@ def per_channel(v):
     """
     xp = get_xp(v)
     places = (xp.ones(len(v), v.dtype) @ v.reshape(len(v), -1)).reshape(-1, v.shape[-1])
-    return places.sum(axis=0, dtype=xp.result_type(v.dtype, xp.float64)).astype(v.dtype)
+    double = "complex128" if v.dtype.kind == "c" else "float64"
+    return places.sum(axis=0, dtype=double).astype(v.dtype)

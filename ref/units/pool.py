@@ -67,11 +67,11 @@ class MaxPool(_Windows):
         xp = get_xp(a)
         places = self.places(self.padded(a, -inf))
         best = next(places).copy()
-        winner = xp.zeros(best.shape, xp.uint8 if self.kernel < 16 else xp.int32)
+        winner = xp.zeros(best.shape, "uint8" if self.kernel < 16 else "int32")
         for k, place in enumerate(places, 1):
             larger = place.real > best.real  # and not >=: the first keeps a tie
             xp.copyto(best, place, where=larger)
-            xp.copyto(winner, winner.dtype.type(k), where=larger)
+            xp.copyto(winner, k, where=larger)
         return best, (winner, a.shape)
 
     def pull(self, kept, v):
