@@ -13,6 +13,7 @@ from . import command, output, paper, records, table1
 from .command import RECORDED, is_record
 from .figures import BESIDE
 
+MOST = 1000  # units, in the paper
 SIZES = [0, 32, 128, 256, 512, 1000]
 
 
@@ -72,25 +73,35 @@ def recorded_rows(column, data_name, schedule, epochs):
 
 
 def draw(plt, rows, column, title, data_name):
-    """The best test error by size: a point a seed, a line through their means."""
-    figure, axes = plt.subplots(figsize=(6.4, 4.4))
+    """The best test error by size: a point a seed; where there are several, their mean as a line.
+
+    The paper's two values, read off its figure, stand where they are: without units and with most.
+    """
+    figure, axes = plt.subplots(figsize=(plots.WIDTH * 0.7, 3.6))
     good = [row for row in rows if row["best_test_error"] is not None and row["state"] == "done"]
     colour = plots.COLOURS["ao-sdtp"]
-    for whose in sorted({row["whose"] for row in good}):
+    whole = sorted({row["whose"] for row in good})
+    for whose in whole:
         of_whom = [row for row in good if row["whose"] == whose]
-        faint = 1.0 if whose == "yours" or len({row["whose"] for row in good}) == 1 else BESIDE
+        faint = 1.0 if whose == "yours" or len(whole) == 1 else BESIDE
         sizes = sorted({row["aux"] for row in of_whom})
         errors = [[r["best_test_error"] for r in of_whom if r["aux"] == size] for size in sizes]
-        axes.plot(sizes, [sum(e) / len(e) for e in errors], color=colour, alpha=faint,
-                  label=f"{whose}, mean of seeds")
         axes.plot([r["aux"] for r in of_whom], [r["best_test_error"] for r in of_whom], "o",
                   color=colour, markerfacecolor="white", alpha=faint, label=f"{whose}, each seed")
+        if max(map(len, errors)) > 1:
+            axes.plot(sizes, [sum(e) / len(e) for e in errors], color=colour, alpha=faint,
+                      label=f"{whose}, mean of seeds")
+    values = [row["best_test_error"] for row in good]
     if data_name == "cifar10" and column in paper.FIGURE_4:
-        none, many = paper.FIGURE_4[column]
-        axes.axhline(none, color="#555555", linestyle=":", label="the paper, 0 units (about)")
-        axes.axhline(many, color="#555555", linestyle="-.", label="the paper, 1000 units (about)")
+        published = list(zip((0, MOST), paper.FIGURE_4[column], strict=True))
+        axes.plot(*zip(*published, strict=True), "D", color=plots.OTHER,
+                  label=f"the paper, {paper.EPOCHS} epochs (about)")
+        values += paper.FIGURE_4[column]
+    if values:
+        plots.limit(axes, min(values), max(values))
+    axes.set_xticks(sorted({0, MOST, *(row["aux"] for row in good)}))
     axes.set(title=title, xlabel="auxiliary output units", ylabel="best test error (%)")
-    axes.legend(fontsize=9, ncol=2, loc="upper center", bbox_to_anchor=(0.5, -0.14))
+    axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
@@ -101,8 +112,7 @@ def write(out, column, data_name, schedule, epochs, rows, **about):
     output.write_csv(path, rows)
     output.write_about(path.with_suffix(".json"), "runs.figure4", network=column, data=data_name,
                        schedule=schedule, epochs=epochs, **about)
-    title = (f"AO-SDTP, {schedule}, on {column}, {data_name}, {epochs} epochs"
-             f"\n(the paper: {paper.EPOCHS} epochs)")
+    title = f"AO-SDTP, {schedule}, on {column}, {data_name}, {epochs} epochs"
     output.picture(path.with_suffix(".png"),
                    lambda plt: draw(plt, rows, column, title, data_name))
 

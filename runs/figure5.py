@@ -1,13 +1,12 @@
 """Figure 5: histograms of the best accuracies in searches. python -m runs.figure5
 
-It draws every search of runs.search that is recorded or in --out, and says which; a configuration
-that diverged counts as chance and is drawn hatched.
+It draws every search of runs.search that is recorded or in --out, and says which. A configuration
+that diverged counts as chance in figure5.csv; in the picture, whose bins are where the others lie,
+such are only counted.
 """
 
 import json
 import math
-
-import numpy as np
 
 from ref import curves, plots
 from ref.folder import FolderError
@@ -34,39 +33,34 @@ def read(place):
     return about | {"whose": command.whose(place)}, accuracy
 
 
-def title(about):
-    """What a search was over."""
+def title(about, accuracy):
+    """What a search was over, and how it ended."""
     epochs = f"{about['epochs']} epochs"
     if about["keep_epochs"]:
         epochs += f" (best {about['keep']}: {about['keep_epochs']})"
-    return (f"{curves.method(about['rule'], about['schedule'])} on {about['arch']}\n"
+    ended, diverged = len(accuracy["ended"]), len(accuracy["diverged"])
+    return (f"{curves.method(about['rule'], about['schedule'])} on {about['arch']}, "
+            f"{ended + diverged} configurations, {diverged} diverged\n"
             f"{about['ranges']}; {epochs}; {about['whose']}")
 
 
 def histograms(plt, searches):
-    """A panel for each search, all with the same axis of accuracies."""
-    columns = min(3, len(searches))
+    """A panel for each search, its bins where the results lie; how many diverged is said beside."""
+    columns = min(2, len(searches))
     lines = -(-len(searches) // columns)
-    figure, panels = plt.subplots(lines, columns, figsize=(4.6 * columns, 3.4 * lines),
-                                  squeeze=False, sharex=True)
+    figure, panels = plt.subplots(lines, columns, figsize=(plots.WIDTH, 3.0 * lines),
+                                  squeeze=False)
     for axes, (about, accuracy) in zip(panels.flat, searches, strict=False):
-        colour = plots.style(about["rule"])["color"]
-        shown = {state: values for state, values in accuracy.items() if values}
-        if not shown:  # every configuration failed
-            axes.set_title(title(about), fontsize=9)
+        axes.set_title(title(about, accuracy), fontsize=9)
+        ended = accuracy["ended"]
+        if not ended:
             continue
-        looks = {"ended": (colour, ""), "diverged": ("white", "////")}
-        counts, _, _ = axes.hist(
-            list(shown.values()), bins=BINS, range=(0, 100), stacked=True, edgecolor="#333333",
-            color=[looks[state][0] for state in shown], hatch=[looks[state][1] for state in shown],
-            label=[f"{state} ({len(values)})" for state, values in shown.items()])
-        axes.set_ylim(0, 1.3 * np.max(counts))  # room for the legend
-        axes.legend(fontsize=8, loc="upper left")
-        axes.set(xlabel=f"best {about['selected_on']} accuracy (%)", xlim=(0, 100),
-                 ylabel="configurations")
-        axes.set_title(title(about), fontsize=9)
+        low, high = min(ended), max(ended)
+        room = 0 if high > low else 0.5  # of one value, or several that are the same
+        axes.hist(ended, bins=BINS, range=(low - room, high + room), edgecolor="#333333",
+                  color=plots.style(about["rule"])["color"])
+        axes.set(xlabel=f"best {about['selected_on']} accuracy (%)", ylabel="configurations")
         axes.yaxis.get_major_locator().set_params(integer=True)
-        axes.xaxis.set_tick_params(labelbottom=True)
     for axes in list(panels.flat)[len(searches):]:
         axes.remove()
     return figure

@@ -44,19 +44,19 @@ def reconstructions(record, data, images):
 
 
 def draw_curves(plt, runs, data_name):
-    """Figure 6: the paper's axis begins at 0, where a perfect reconstruction is."""
+    """Figure 6: the errors of these runs."""
     rows = [(paper.row_of(r.rule, r.schedule), r) for r in runs]
     title = f"Autoencoder 784-512-64-512-784, {data_name}"
-    return figures.error_curves(plt, [(title, rows)], "squared error, mean over pixels")
+    return figures.error_curves(plt, [(title, rows)], "mean squared error")
 
 
 def draw_images(plt, images, made):
     """A line of test images, and below it a line for each network."""
     lines = [("input", images / 255), *made.items()]
     figure, panels = plt.subplots(len(lines), len(images), squeeze=False,
-                                  figsize=(0.8 * len(images) + 1.6, 0.85 * len(lines)))
+                                  figsize=(0.72 * len(images) + 1.8, 0.85 * len(lines)))
     for (name, pictures), line in zip(lines, panels, strict=True):
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
         for axes, picture in zip(line, pictures, strict=True):
             axes.imshow(picture[:, :, 0], cmap="gray", vmin=0, vmax=1)
             axes.set(xticks=[], yticks=[])
@@ -80,7 +80,8 @@ def all_reconstructions(runs, data, whose):
     made, rows = {}, []
     for record in runs:
         method = curves.method(record.rule, record.schedule)
-        name = f"{method} ({whose}, {record.epochs} epochs)"
+        name = (f"{method}\n{record.epochs} epochs\n"
+                f"error {record.rows[-1]['test_error']:.4f}")
         made[name] = reconstructions(record, data, images)
         errors = ((made[name] - images / 255) ** 2).reshape(len(images), -1).mean(axis=1)
         rows += [{"method": method, "whose": whose, "epochs": record.epochs,

@@ -1,9 +1,9 @@
 """One page that sets ours beside the paper's: python -m runs.report
 
 It takes every run and search that is recorded, and those in --out, marked *recorded* and *yours*;
-draws Figures 2, 5, 6 and 8 of them; and writes the whole of Table 1 as table1.csv and the page as
-README.md. The same folders give the same page. runs/results/README.md is made with
-`--out runs/results`, from what is recorded alone.
+draws Figures 2, 5, 6 and 8 of them; and writes the whole of Table 1 as table1.csv, the page as
+README.md and the list of all runs as all_runs.md. The same folders give the same pages. Those in
+runs/results are made with `--out runs/results`, from what is recorded alone.
 """
 
 import json
@@ -18,12 +18,15 @@ from . import (
     figure4,
     figure5,
     figure6_7,
+    figures,
     output,
     paper,
     records,
+    report_runs,
+    report_table,
 )
 from .command import RECORDED, is_record
-from .report_table import markdown, table_1
+from .report_table import markdown
 
 PAGE = "README.md"
 
@@ -47,21 +50,40 @@ def pictures(out, names, text):
                 break
 
 
-def introduction(out):
-    """What the page is: where its meaning stands, how to read it, what made it."""
+def introduction(out, found, cells):
+    """The verdict, a line a column and one for the autoencoder; where its meaning stands."""
+    yield from report_table.verdicts(found)
+    runs = {whose: figure6_runs({whose: of_whom}) for whose, of_whom in cells.items()}
+    for whose, shown in runs.items():
+        if shown:
+            said = ", ".join(f"{curves.method(r.rule)} {r.best()['test_error']:.4f}" for r in shown)
+            mixed = f", {whose}" if all(runs.values()) and len(runs) > 1 else ""
+            yield (f"- **Autoencoder{mixed}:** lowest squared errors {said}, after "
+                   f"{report_table.span([r.epochs for r in shown])} of {paper.EPOCHS} epochs; the "
+                   "paper's fall from about 0.02 to below 0.01, BP's lowest, SDTP's highest.")
+    if not any(runs.values()):
+        yield "- **Autoencoder:** not run."
+    yield ""
     discussion = RECORDED / "discussion.md"
     if discussion.exists():
-        yield f"**What they say:** [discussion.md]({link(out, discussion)})."
-        yield ""
+        yield f"What this means: [discussion.md]({link(out, discussion)})."
+    yield f"Every run, with its settings: [{report_runs.PAGE}]({report_runs.PAGE})."
+    yield ""
+
+
+def how_to_read(out):
+    """What the page is and what made it."""
     made = f"python -m runs.report{' --out runs/results' if is_record(out) else ''}"
-    yield "- *Recorded* runs came with the repository, in `runs/results`. All others are *yours*."
-    yield ("- Errors are in %. A cell holds the lowest train error and the lowest test error over "
-           f"a run's epochs, as the paper's \"best errors\" over {paper.EPOCHS} epochs do. "
-           "Both are picked on the data they are reported for.")
-    yield "- With several seeds a cell holds their mean, and the lowest and highest."
+    yield ("- *Recorded* runs came with the repository, in `runs/results`. All others are *yours*, "
+           "and marked where both are shown.")
+    yield ("- Errors are in %. A cell holds the lowest test (or train) error over a run's epochs, "
+           f"as the paper's \"best errors\" over {paper.EPOCHS} epochs do. Both are picked on the "
+           "data they are reported for. With several seeds it is their mean.")
+    yield (f"- A run of less than {figures.FEWEST} epochs is too short to compare. One whose best "
+           "test error falls in the last tenth of its epochs counts as still improving.")
     yield ("- Cells are runs with this project's default hyperparameters, whose source is named: "
-           "`Table 5` is the paper's own, `found` is ours. Other settings are under \"All runs\", "
-           "with what differs.")
+           "`Table 5` is the paper's own, `found` is ours. All other runs are on "
+           f"[{report_runs.PAGE}]({report_runs.PAGE}).")
     yield f"- Made by `{made}`; do not edit."
     yield ""
 
@@ -104,49 +126,6 @@ def figure7_runs(out):
             return
 
 
-def variant(record, in_a_cell):
-    """What sets a run apart from the cells of Table 1."""
-    differences = records.differences(record)
-    papers = differences.pop("hyperparameters", None)
-    source = "Table 5" if papers else "default"
-    found = [f"{key} {value:g} ({source} {usual:g})" if isinstance(value, (int, float))
-             else f"{key} {value} (default {usual})"
-             for key, (value, usual) in differences.items()]
-    if papers:
-        found.append("otherwise Table 5's")
-    if not in_a_cell and not found:
-        found.append("another run of this cell and seed is longer")
-    in_table = record.arch.replace("-conv", "-lc") in paper.COLUMNS
-    own_data = paper.DATA.get(record.arch.split("-")[0]) == record.data
-    if not own_data:
-        found.append(f"on {record.data}")
-    row = paper.row_of(record.rule, record.schedule, record.arch)
-    if in_table and own_data and row not in paper.ROWS:
-        found.append("not in the paper's table")
-    return ", ".join(found)
-
-
-def run_rows(out, found, in_cells):
-    """Where each run's numbers come from."""
-    for record in found:
-        if not record.rows:
-            yield (f"`{record.path.name}`", record.whose, f"diverged: {record.diverged}", 0,
-                   *[""] * 7)
-            continue
-        best, last = record.best(), record.rows[-1]
-        versions = record.config.get("versions", {})
-        show = "{:.5f}" if best["test_error"] < 0.2 and "autoencoder" in record.arch else "{:.2f}"
-        special = [variant(record, record.path in in_cells)]
-        special += [f"diverged: {record.diverged}"] if record.diverged else []
-        yield (f"[`{record.path.name}`]({link(out, record.path / 'metrics.csv')})", record.whose,
-               "; ".join(filter(None, special)), record.epochs,
-               f"{show.format(best['test_error'])} ({best['epoch']:.0f})",
-               show.format(last["test_error"]), show.format(last["train_error"]),
-               f"{sum(row['seconds'] for row in record.rows) / record.epochs:.1f}",
-               versions.get("commit") or "", versions.get("processor") or "not recorded",
-               record.config.get("started", "")[:10])
-
-
 def groups_of(out):
     """{whose: the runs that the page of `out` tells of}."""
     return {command.whose(place / "run"): [r for r in records.read_all(place)
@@ -162,43 +141,38 @@ def figure6_runs(cells):
 
 
 def page(out):
-    """The page's lines and Table 1's rows, from what is recorded and what is in the folder."""
-    found = groups_of(out)
-    cells = {whose: records.cells(runs)[0] for whose, runs in found.items()}
-    lines, everything = table_1(cells)
+    """{file: the lines of a page}, and Table 1's rows, of what is recorded and in the folder."""
+    groups = groups_of(out)
+    cells = {whose: records.cells(runs)[0] for whose, runs in groups.items()}
+    found = report_table.tables(cells)
     text = [
-        "# Results beside the paper's", "", *introduction(out), "## Table 1", "", *lines,
-        "## Figures 2 and 8: error curves", "",
-        "Train dashed, test solid; the lowest seed of each method.", "",
-        *(list(pictures(out, ["figure8", "figure2"], "error by epoch")) or ["Missing.", ""]),
-        "## Figure 4: auxiliary outputs", "",
-        "In the paper, CIFAR-10 test error falls from about 54 to 45 % (fully connected) and from "
-        "about 46 to 40 % (locally connected) with 0 to 1000 units, then levels off.", ""]
+        "# Results beside the paper's", "", *introduction(out, found, cells),
+        "## Table 1: best errors", "", *report_table.table_1(found),
+        "## Figures 2 and 8: errors by epoch", "",
+        "The lowest seed of each method. An alternating schedule is dashed.", "",
+        *(list(pictures(out, ["figure8", "figure2"], "error by epoch")) or ["Not drawn.", ""]),
+        "## Figure 4: auxiliary outputs", ""]
     names = sorted({path.stem for place in command.places(out)
                     for path in place.glob("figure4_*.png")})
-    text += list(pictures(out, names, "test error by auxiliary units")) or ["Missing.", ""]
+    text += list(pictures(out, names, "test error by auxiliary units")) or ["Not run.", ""]
     text += ["## Figure 5: hyperparameter searches", ""]
     text += list(pictures(out, ["figure5"], "histograms of accuracies"))
-    header = ["search", "whose", "ranges", "configurations", "diverged", "epochs", "selected on",
-              "best error", "test error there", "setting"]
     rows = list(searches(out))
-    text += markdown(header, rows) if rows else ["Missing: no search is recorded.", ""]
-    text += ["## Figures 6 and 7: autoencoder", "",
-             "Squared error, mean over pixels. In the paper it falls over 500 epochs from about "
-             "0.02 to below 0.01, with BP lowest and SDTP highest.", ""]
+    text += report_table.folded("The searches and what they found", markdown(
+        ["search", "whose", "ranges", "configurations", "diverged", "epochs", "selected on",
+         "best error", "test error there", "setting"], rows)) if rows else ["Not run.", ""]
+    text += ["## Figures 6 and 7: autoencoder", ""]
+    text += list(pictures(out, ["figure6", "figure7"], "autoencoder")) or ["Not run.", ""]
     rows = list(autoencoders(figure6_runs(cells)))
-    header = ["method", "whose", "epochs", "final train", "final test", "lowest test (epoch)"]
-    text += markdown(header, rows) if rows else []
-    text += list(pictures(out, ["figure6", "figure7"], "autoencoder")) or ["Missing.", ""]
-    text += list(figure7_runs(out))
-    text += ["## All runs", "",
-             "`Best` is the lowest test error (and its epoch), `final` and `train` are of the last "
-             "epoch; an autoencoder's are squared errors, mean over pixels.", ""]
+    text += report_table.folded("Its errors (squared, mean over pixels)", [
+        *markdown(["method", "whose", "epochs", "last train", "last test", "lowest test (epoch)"],
+                  rows), *figure7_runs(out)]) if rows else []
+    text += ["## More", "", *report_table.folded("How to read this page", how_to_read(out)),
+             *report_table.orders(found)]
     in_cells = {r.path for of_whom in cells.values() for runs in of_whom.values() for r in runs}
-    text += markdown(["run", "whose", "differs from a cell in", "epochs", "best", "final", "train",
-                      "s/epoch", "commit", "processor", "started"],
-                     run_rows(out, [r for runs in found.values() for r in runs], in_cells))
-    return text[:-1], everything
+    runs = report_runs.page(groups, in_cells, lambda path: link(out, path))
+    everything = [row for by_whose in found.values() for row in report_table.merged(by_whose)]
+    return {PAGE: text[:-1], report_runs.PAGE: list(runs)[:-1]}, everything
 
 
 def redraw(out):
@@ -220,9 +194,11 @@ def work(args):
     if not any(place.is_dir() for place in command.places(args.out)):
         raise FolderError(f"--out {args.out}: no such folder, and there is no {RECORDED}")
     redraw(args.out)
-    text, everything = page(args.out)
+    pages, everything = page(args.out)
     output.write_csv(args.out / "table1.csv", everything)
-    output.write(args.out / PAGE, lambda part: part.write_text("\n".join(text) + "\n"))
+    for name, lines in pages.items():
+        text = "\n".join(lines) + "\n"
+        output.write(args.out / name, lambda part, text=text: part.write_text(text))
 
 
 def main():

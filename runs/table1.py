@@ -118,7 +118,8 @@ def summarise(runs):
     runs = [r for r in runs if not r.diverged and r.rows]
     if not runs:
         return found
-    found |= {"seeds": len(runs), "epochs": "/".join(str(r.epochs) for r in runs)}
+    found |= {"seeds": len(runs), "epochs": "/".join(str(r.epochs) for r in runs),
+              "best_epochs": "/".join(f"{r.best()['epoch']:.0f}" for r in runs)}
     for part in ("train", "test"):
         best = [r.best(f"{part}_error")[f"{part}_error"] for r in runs]
         found |= {part: sum(best) / len(best), f"{part}_low": min(best), f"{part}_high": max(best)}
@@ -137,13 +138,15 @@ def table(column, data_name, rows, cells, whose, outcomes=None):
         bad = [f"seed {seed} {outcome.state}: {outcome.reason}"
                for (r, seed), outcome in (outcomes or {}).items()
                if r == row and outcome.state != "done"]
-        comparable = "test" in found and test_paper is not None
+        comparable = "test" in found and test_paper is not None and (
+            min(r.epochs for r in runs if r.rows and not r.diverged) >= figures.FEWEST)
         yield {
             "method": figures.label(row), "whose": whose, "network": arch,
             "data": data_name, "rule": rule, "schedule": schedule,
             "hyperparameters_from": records.defaults(arch, rule, schedule)[1],
-            **{key: found.get(key) for key in ("seeds", "diverged", "epochs", "train", "train_low",
-                                               "train_high", "test", "test_low", "test_high")},
+            **{key: found.get(key) for key in (
+                "seeds", "diverged", "epochs", "best_epochs", "train", "train_low", "train_high",
+                "test", "test_low", "test_high")},
             "paper_train": train_paper, "paper_test": test_paper,
             "test_difference": found["test"] - test_paper if comparable else None,
             "problem": "; ".join(bad),
@@ -164,10 +167,11 @@ def show(rows):
            "test difference")
     for row in rows:
         ours = (f"{row['train']:.2f} / {row['test']:.2f}" if row["seeds"] else
-                "diverged" if row["diverged"] else "missing")
+                "diverged" if row["diverged"] else "not run")
         known = row["paper_test"] is not None
         papers = f"{row['paper_train']:.2f} / {row['paper_test']:.2f}" if known else ""
-        gap = "" if row["test_difference"] is None else f"{row['test_difference']:+.2f}"
+        gap = ("" if not row["seeds"] or not known else "too short to compare"
+               if row["test_difference"] is None else f"{row['test_difference']:+.2f}")
         yield (f"{row['method']:22} {row['whose']:8} {row['epochs'] or '':>9}  {ours:>16}  "
                f"{papers:>13}  {gap:>6}  {row['problem']}").rstrip()
 

@@ -59,7 +59,7 @@ def again(tmp_path, monkeypatch, command):
 
 def test_runs_report_makes_them_again(again):
     """Tables and page byte by byte, of each JSON what it says of the runs."""
-    for name in [*FROM_CURVES, "README.md"]:
+    for name in [*FROM_CURVES, "README.md", "all_runs.md"]:
         assert (again / name).read_bytes() == (RESULTS / name).read_bytes(), name
     for path in RESULTS.glob("*.json"):
         mine, theirs = (json.loads(p.read_text()) for p in (path, again / path.name))

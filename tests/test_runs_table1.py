@@ -252,7 +252,7 @@ def test_other_data_of_the_same_name(table1, here):
 def test_the_paper_beside_it(table1, here):
     """Real numbers only for the paper's own data set."""
     noise_images(here / "mnist.h5")
-    make(RECORDED / "a", "bp", test=[2.0, 1.5], train=[0.5, 0.25])
+    make(RECORDED / "a", "bp", test=[2.0] * 9 + [1.5], train=[0.5] * 9 + [0.25])
     result = table1("--data", "mnist.h5", "--rows", "bp,tp-parallel", "--out", RECORDED)
     assert result.status == 0
     found = table("runs/results/table1_mnist-fc.csv")
