@@ -14,7 +14,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from . import architectures, backend, checkpoint, folder, imported, lines, rules, training
+from . import architectures, backend, checkpoint, folder, imported, lines, rules, show, training
 from .augmentation import FLIPS
 from .begin import begin, build, new_trainer
 from .common import command, version
@@ -47,6 +47,9 @@ def parser():
     p = Parser(prog="python -m ref.train", description=__doc__)
     p.add_argument("--rule", choices=rules.ALL, metavar="RULE",
                    help=f"learning rule: {', '.join(rules.ALL)}")
+    p.add_argument("--show", action="store_true",
+                   help="print the options that the rule has, and their values on the network; "
+                        "train nothing")
     p.add_argument("--arch", default="mnist-fc",
                    help="a network of Table 3 by name, or layers: \"dense 256, softmax 10\" "
                         "(default %(default)s)")
@@ -204,6 +207,9 @@ def carry_out(run):
 
 def work():
     args = parser().parse_args()
+    if args.show:
+        return tell(*show.lines(args))
+    del args.show  # no part of a run
     # an overflow is reported once, with its layer, by training.check_finite
     warnings.simplefilter("ignore", RuntimeWarning)
     ranks = ALONE

@@ -146,6 +146,7 @@ def test_errors_are_the_command_lines(here, given, words):
 
 def test_every_option_is_a_keyword():
     args = vars(parser().parse_args([]))
+    assert args.pop("show") is False  # it ends the command
     assert args == {**dict.fromkeys(settings.every()), **DEFAULTS, "rule": None}
 
 

@@ -28,8 +28,9 @@ SMALL = "\"local 3x3x2/4, softmax 10\""
 
 DOCUMENTS = ("README.md", "NOTES.md", "data_prep/README.md", "runs/README.md",
              "runs/results/discussion.md", "runs/speed.md", "ref/reference/FORMAT.md",
-             "ref/reference/residual.md", "ref/plots.md", "ref/linear/README.md",
-             "ref/units/README.md", "ref/export.md", "ref/gpu.md", "tests/soak.md")
+             "ref/reference/residual.md", "ref/commands.md", "ref/plots.md",
+             "ref/linear/README.md", "ref/units/README.md", "ref/export.md", "ref/gpu.md",
+             "tests/soak.md")
 # blocks that begin so: rooms, verify's answer, what the main job prints
 NO_COMMANDS = ("ref/common/", "first to differ:", "epoch  19")
 
@@ -84,6 +85,13 @@ COMMANDS = {
     "python -m ref.export runs/out/mine --to npz": [],
     "python -m ref.train --rule fa --data mnist --epochs 3 --init": [("--epochs 3", "--epochs 1")],
     "python -m runs.bench.local": LONG if importlib.util.find_spec("torch") is None else [BRIEF],
+    "python -m ref": [],
+    "python -m ref.train --version": [],
+    "python -m ref.train --rule dtp --arch mnist-fc --show": [],
+    "python -m ref.train --rule dtp --schedule alternating --lr 0.001 --show": [],
+    "python -m shtab --shell bash": [
+        ("", "") if importlib.util.find_spec("shtab") else ("python -m shtab", "echo")],
+    "echo \"complete -o default": [],
     "python -m ref.reference write dtp.h5": [],
     "python -m ref.reference write lc.h5": [("mnist-lc", SMALL + " --in-shape 28x28x1")],
     "python -m ref.reference verify lc.h5": [],
