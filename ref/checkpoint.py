@@ -21,10 +21,13 @@ import numpy as np
 from .common import hdf5, untrusted
 from .common.command import UserError
 from .common.files import write
-from .folder import FolderError
+from .folder import LOCK, FolderError
 
 FORMAT, VERSION = "ref-checkpoint", 1
 NAME, PREVIOUS = "checkpoint.h5", "checkpoint.previous.h5"
+# Of what the code computes from one setting, seed and data. Whoever changes that raises it: a run
+# must not go on with other numbers than it began with.
+NUMERICS = 1
 
 
 class CheckpointError(Exception):
@@ -39,6 +42,37 @@ def _digest(arrays, text):
         total.update(f"{name} {array.dtype.str} {array.shape}".encode())
         total.update(array.data if array.size else b"")
     return total.hexdigest()
+
+
+def exists(folder):
+    """Whether there is a checkpoint, whole or not."""
+    return any((Path(folder) / name).exists() for name in (NAME, PREVIOUS))
+
+
+def can_go_on(folder):
+    """Whether a run can be resumed: it has a checkpoint, or was stopped before its first one, and
+    is then begun again. Not so where somebody took its checkpoints away, as from a recorded run."""
+    folder = Path(folder)
+    return exists(folder) or not (folder / "metrics.csv").exists() or (
+        (folder / LOCK).exists() and not (folder / "parameters.h5").exists())
+
+
+def check_identity(folder, theirs, ours):
+    """Raise FolderError unless a checkpoint is of the very run that config.json tells of.
+
+    theirs, ours   {what is told apart: value}; a checkpoint of an earlier day has fewer of them
+    """
+    for key, value in json.loads(json.dumps(ours)).items():
+        if key not in theirs or theirs[key] == value:
+            continue
+        if key == "numerics":
+            why = (f"its checkpoint is of a version of this code with other numbers ({theirs[key]},"
+                   f" here {value}): go on with that version, which config.json names")
+        else:
+            why = (f"its checkpoint is of another run, with {key} {theirs[key]!r}, where "
+                   f"config.json has {value!r}: put that run's config.json back")
+        raise FolderError(f"{folder}: {why}, or remove {NAME} and {PREVIOUS} to begin "
+                          "again")
 
 
 def save(folder, arrays, state):

@@ -19,6 +19,7 @@ from .network import flat
 from .seeds import stream
 
 DEFAULT_EPOCHS = 20
+IDENTITY = ("arch", "rule", "dtype", "seed", "init", "validation", "device_noise")  # of arguments
 
 
 class Run:
@@ -52,9 +53,11 @@ class Run:
         self.stop = number
 
     def identity(self):
-        """What a checkpoint must agree with."""
-        return {key: self.config["arguments"][key] for key in ("arch", "rule", "dtype", "seed")} | {
-            "schedule": self.setting.get("schedule")}
+        """What a checkpoint must agree with: everything that the run is a function of."""
+        given, standard = self.config["arguments"], {"validation": 0, "device_noise": False}
+        return {key: given.get(key, standard.get(key)) for key in IDENTITY} | {
+            "schedule": None, **self.setting, **self.config["augmentation"],
+            "data": self.config["data"]["digest"], "numerics": checkpoint.NUMERICS}
 
     def save(self):
         """Write a checkpoint. Raises OSError."""
@@ -77,11 +80,7 @@ class Run:
 
     def restore(self, arrays, state):
         """Take over a checkpoint's state. Raises FolderError if it is another run's."""
-        for key, value in self.identity().items():
-            if state["identity"].get(key) != value:
-                raise folder.FolderError(
-                    f"{self.out}: the checkpoint has {key} {state['identity'].get(key)!r}, "
-                    f"config.json {value!r}")
+        checkpoint.check_identity(self.out, state["identity"], self.identity())
         places = {f"parameters/{n}": p for n, p in
                   flat(self.trainer.params).items()}
         for group, kept in self.trainer.state.items():

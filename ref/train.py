@@ -128,9 +128,9 @@ def resume(args, ranks):
                              f"it takes only {', '.join(RESUME_OPTIONS)}")
     out = Path(args.resume)
     config = folder.read_config(out)
-    if (out / "metrics.csv").exists() and not any(
-            (out / name).exists() for name in (checkpoint.NAME, checkpoint.PREVIOUS)):
-        raise UsageError(f"--resume {out}: it has results but no checkpoint to go on from")
+    if not checkpoint.can_go_on(out):
+        raise UsageError(f"--resume {out}: it has results but no checkpoint to go on from: whoever "
+                         "removed that kept the results alone")
     arguments = config["arguments"]
     if args.epochs is not None:
         if args.epochs < (arguments["epochs"] or DEFAULT_EPOCHS):
@@ -152,17 +152,24 @@ def resume(args, ranks):
             run.restore(*found)
         return run
     run = Run(out, folder.lock(out), config, data, trainer)
-    config.setdefault("resumed", []).append(
-        {"command": command.command_line(MODULE), "commit": version.commit()})
-    folder.write_config(out, config)
+    try:
+        found = checkpoint.load(out, warn=say)
+        if found:
+            run.restore(*found)
+        config.setdefault("resumed", []).append(
+            {"command": command.command_line(MODULE), "commit": version.commit()})
+        folder.write_config(out, config)  # now that nothing is refused any more
+    except BaseException:
+        run.lock.close()
+        raise
     tell(*lines.opening(out, config, data))
-    found = checkpoint.load(out, warn=say)
     if found is None:
-        tell(f"{out}: no checkpoint yet, starting at the beginning")
+        rows = len(folder.read_metrics(out))
+        again = f"; the {rows} finished epochs are trained again" if rows else ""
+        tell(f"{out}: no checkpoint yet, starting at the beginning{again}")
         if arguments.get("init"):
             imported.apply(imported.read(arguments["init"]), trainer)
     else:
-        run.restore(*found)
         done = run.epoch > (arguments["epochs"] or DEFAULT_EPOCHS)
         tell(f"{out}: all {run.epoch - 1} epochs are done; --epochs can be raised" if done else
              f"{out}: going on in epoch {run.epoch}, after {run.trainer.t} steps")
@@ -193,8 +200,9 @@ def carry_out(run):
         else:
             ranks.fail()
             raise
-        say(f"error: {ranks.who}{why}; the last checkpoint in {out} is whole; "
-            f"when this is put right, {again}")
+        kept = (f"the last checkpoint in {out} is whole" if checkpoint.exists(out) else
+                f"{out} has no checkpoint yet, so it begins again")
+        say(f"error: {ranks.who}{why}; {kept}; when this is put right, {again}")
         ranks.abort(1)
         return 1
     finally:

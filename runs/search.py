@@ -136,15 +136,16 @@ class Search:
         return records.read(path) if (path / "config.json").exists() else None
 
     def error(self, number, epochs=None):
-        """The best error on what we select on, NaN for one that diverged or has no epoch.
+        """The best error on what we select on, NaN for one that diverged or has not all epochs: to
+        be stopped early, by whatever, is no merit and no fault.
 
         epochs  look at the first ones alone, so that the selection stays when some have gone on
         """
         record = self.record(number)
-        if record is None or record.diverged:
+        if record is None or record.diverged or record.epochs < (epochs or self.args.epochs):
             return math.nan
         rows = record.rows[:epochs]
-        return min((row[f"{self.selected_on}_error"] for row in rows), default=math.nan)
+        return min(row[f"{self.selected_on}_error"] for row in rows)
 
     def ranking(self, epochs=None):
         """Numbers of all configurations, the best first, those without an error left out."""
@@ -161,7 +162,7 @@ class Search:
             if not math.isnan(self.error(number)):
                 best = record.best(column)
             state = ("missing" if record is None else "diverged" if record.diverged
-                     else outcome.state if outcome else "stopped")
+                     else outcome.state if outcome else "done" if best else "stopped")
             yield {
                 "config": number, **setting, "state": state,
                 "epochs": record.epochs if record else 0, "selected_on": self.selected_on,

@@ -81,8 +81,7 @@ def job_of(column, data, row, seed, args, other=None, parameters=False):
 
 def can_go_on(record):
     """Whether ref.train can resume the run, or there is nothing to resume."""
-    kept = (checkpoint.NAME, checkpoint.PREVIOUS, records.DIVERGED)
-    return not record.rows or any((record.path / name).exists() for name in kept)
+    return checkpoint.can_go_on(record.path) or (record.path / records.DIVERGED).exists()
 
 
 def train_rows(column, data, rows, args):

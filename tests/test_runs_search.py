@@ -157,10 +157,24 @@ def test_interrupted(run, monkeypatch, here):
         result = run("--jobs", 1)
     said = [line for line in result.err.splitlines() if "matplotlib" not in line]
     assert result.status == 130 and said == [STOPPED]
-    assert [row["state"] for row in rows("configs.csv")] == ["stopped", "stopped", "missing",
+    assert [row["state"] for row in rows("configs.csv")] == ["done", "done", "missing",
                                                              "missing"]
     assert run().status == 0
     assert [row["state"] for row in rows("configs.csv")] == ["done"] * 4
+
+
+def test_only_finished_runs_are_ranked(run, monkeypatch, here):
+    """One that failed half way has no place, however good it was until then."""
+    assert run("--configs", 2).status == 0
+    with open(WORK / NAME / "config000" / "metrics.csv", "w") as file:
+        file.write("epoch,train_error,validation_error,test_error,seconds\n1,1,0.5,60,1\n")
+    monkeypatch.setattr(jobs, "run", lambda todo, at_once: {
+        job: jobs.Outcome("failed", "disk full") for job in todo})
+    result = run("--configs", 2)
+    assert result.status == 1 and "config 0:" not in result.out and "config 1:" in result.out
+    half, whole = rows("configs.csv")
+    assert (half["state"], half["epochs"], half["error"]) == ("failed", "1", "")
+    assert whole["error"]
 
 
 def test_one_diverges(run, monkeypatch, here):
