@@ -121,9 +121,9 @@ def name_of(args, setting):
 
 def resume(args, ranks):
     """Take up the run in the folder args.resume where its newest whole checkpoint left it."""
-    for option in sys.argv[1:]:
-        name = option.split("=")[0]
-        if name.startswith("--") and name not in RESUME_OPTIONS:
+    given = {option.split("=")[0] for option in sys.argv[1:] if option.startswith("--")}
+    for name in sorted(given):
+        if name not in RESUME_OPTIONS:
             raise UsageError(f"{name}: the rest of a resumed run is as it was started; "
                              f"it takes only {', '.join(RESUME_OPTIONS)}")
     out = Path(args.resume)
@@ -137,6 +137,9 @@ def resume(args, ranks):
             raise UsageError(f"--epochs {args.epochs}: the run was started with "
                              f"{arguments['epochs'] or DEFAULT_EPOCHS}; it can only be raised")
         arguments["epochs"] = args.epochs
+    for name in ("checkpoint_every", "checkpoint_minutes"):
+        if f"--{name.replace('_', '-')}" in given:
+            arguments[name] = getattr(args, name)
     path = find_data(args.data) if args.data else find_recorded(
         config, out, args.allow_changed_data)
     data = open_data(path, arguments["validation"])

@@ -16,16 +16,26 @@ import numpy as np
 import pytest
 
 import data_prep.digits
-from ref import folder, rules
+from ref import checkpoint, folder, rules
+from ref.common import files
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1",
                "OMP_NUM_THREADS": "1"}
-RUNS = [(name, schedule) for name in rules.NAMES
+DENSE, NORMED = (["--arch", net] for net in (
+    "dense 128, dense 128, softmax 10", "dense 128 bn, dense 128 bn, softmax 10"))
+SPIKING = ["--arch", "dense 40, softmax 10", "--test-ms", "60"]  # an example at a time
+RUNS = [(name, schedule, DENSE) for name in rules.NAMES
         for schedule in (("parallel", "alternating") if ("V" in rules.get(name).symbols)
                          else (None,))]
+RUNS += [(name, None, SPIKING) for name in rules.WITH_OWN_NETWORK] + [("bp", None, NORMED)]
+STAGES = (  # what a killed run has come to; None: not even to its first line
+    None, None, "run", "run/.lock", "run/config.json", "run/config.json", "run/metrics.csv",
+    "run/metrics.csv", "run/metrics.csv",
+)
+WRITTEN = ("run/config.json", "run/metrics.csv")  # anew by each process
 
 
 def result(out):
@@ -33,31 +43,53 @@ def result(out):
     return rows, {name: a.tobytes() for name, a in folder.read_parameters(out).items()}
 
 
-@pytest.mark.parametrize(("rule", "schedule"), RUNS)
-def test_twenty_sigkills(rule, schedule, tmp_path):
-    """A float32 run killed 20 times at random moments ends bit for bit as the whole one."""
-    data_prep.digits.make(tmp_path / "d.h5", n_train=1500, n_test=200)
-    line = [sys.executable, "-m", "ref.train", "--rule", rule, "--data", str(tmp_path / "d.h5"),
-            "--arch", "dense 128, dense 128, softmax 10", "--epochs", "12",
-            *(["--schedule", schedule] if schedule else [])]
-    subprocess.run([*line, "--out", str(tmp_path / "whole")], env=ENVIRONMENT, check=True,
-                   capture_output=True)
-    out, moments = tmp_path / "killed", random.Random(len(rule))
-    command = [*line, "--checkpoint-minutes", "0.0005", "--out", str(out)]
+def stop(command, folder, stage, seconds):
+    """Start the command, wait for a stage and some seconds more, kill it. Whether it had ended."""
+    begun = time.time_ns()
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True, cwd=folder)
+
+    def has_come():
+        path = folder / stage
+        return path.exists() and (stage not in WRITTEN or path.stat().st_mtime_ns > begun)
+
+    while stage and process.poll() is None and not has_come():
+        time.sleep(0.001)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() in (-9, 0), process.stderr.read()
+    return process.returncode == 0
+
+
+@pytest.mark.parametrize(("rule", "schedule", "network"), RUNS)
+def test_twenty_sigkills(rule, schedule, network, tmp_path):
+    """A float32 run that is killed 20 times ends bit for bit as the whole one: from the first
+    moment on, nine times before its first checkpoint, the others wherever it is then."""
+    n = 60 if network is SPIKING else 1500
+    data_prep.digits.make(tmp_path / "d.h5", n_train=n, n_test=max(20, n // 8))
+    line = [sys.executable, "-m", "ref.train", "--rule", rule, "--data", "d.h5", *network,
+            "--epochs", "30", *(["--schedule", schedule] if schedule else [])]
+    subprocess.run([*line, "--out", "whole"], env=ENVIRONMENT, check=True, capture_output=True,
+                   cwd=tmp_path)
+    out, moments = tmp_path / "run", random.Random(len(rule))
+    resume = [sys.executable, "-m", "ref.train", "--resume", "run"]
+    rarely = ["--checkpoint-every", "1000", "--checkpoint-minutes", "1000"]
+    often = ["--checkpoint-every", "1", "--checkpoint-minutes", "0.0005"]
     kills = 0
-    while kills < 20:
-        process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.PIPE, text=True)
-        while not (out / "config.json").exists() and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(moments.uniform(0.2, 0.9))
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() in (-9, 0), process.stderr.read()
+    for stage in STAGES:
+        begun = (out / "config.json").exists()
+        ended = stop([*resume, *rarely] if begun else [*line, *rarely, "--out", "run"], tmp_path,
+                     stage, moments.uniform(0, 0.1 if stage else 1.0))
+        assert not ended and not checkpoint.exists(out)
         kills += 1
-        command = [sys.executable, "-m", "ref.train", "--resume", str(out),
-                   "--checkpoint-minutes", "0.0005"]
-    subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
+    while kills < 20:
+        stop([*resume, *often], tmp_path, "run/config.json", moments.uniform(0.2, 2.5))
+        kills += 1
+    assert len(folder.read_metrics(out)) > 0 and checkpoint.exists(out)
+    subprocess.run([*resume, *often], env=ENVIRONMENT, check=True, capture_output=True,
+                   cwd=tmp_path)
     assert result(out) == result(tmp_path / "whole")
+    assert not list(out.glob(files.TEMPORARY))
 
 
 READER = """
@@ -135,7 +167,8 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(tmp_path)], check=True)
 
 
-def test_a_full_disk_loses_nothing(small_disk, tmp_path_factory):
+@pytest.mark.parametrize("taken", [3, 13], ids=["later", "before the first checkpoint"])
+def test_a_full_disk_loses_nothing(taken, small_disk, tmp_path_factory):
     """The run stops with one line; with room again it goes on to the end it would have had."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     data_prep.digits.make(elsewhere / "d.h5", n_train=2000, n_test=200)
@@ -148,10 +181,11 @@ def test_a_full_disk_loses_nothing(small_disk, tmp_path_factory):
     assert run([*line, "--out", str(elsewhere / "whole")]).returncode == 0
     fill = small_disk / "fill"
     out = small_disk / "run"
-    fill.write_bytes(bytes(3 << 20))
+    fill.write_bytes(bytes(taken << 20))
     done = run([*line, "--out", str(out)])
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1 and "No space left" in done.stderr
+    assert ("has no checkpoint yet" in done.stderr) == (taken == 13)
     done = None
     for _ in range(9):  # each time there is room for one more checkpoint
         fill.unlink(missing_ok=True)
