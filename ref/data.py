@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .common import hdf5, untrusted
-from .common.command import UserError
+from .common.command import UserError, printable
 from .parts import WINDOW, DataFormatError, InMemory, Streamed, check_finite
 from .rows import Rows, RowsError
 
@@ -89,7 +89,7 @@ def _open(file, path, validation, memory_limit, window):
     cut = len(labels) - validation
     return Data(
         path=str(path),
-        name=str(hdf5.attribute(file, "name", path)),
+        name=printable(str(hdf5.attribute(file, "name", path))),
         classes=classes,
         in_shape=in_shape,
         digest=_digest(arrays),

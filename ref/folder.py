@@ -101,8 +101,13 @@ def lock(folder):
 
 
 def write_config(folder, config):
-    text = json.dumps(config, indent=2) + "\n"
-    write(folder / "config.json", lambda path: path.write_text(text))
+    content = config_bytes(config)
+    write(folder / "config.json", lambda path: path.write_bytes(content))
+
+
+def config_bytes(config):
+    """What config.json holds."""
+    return (json.dumps(config, indent=2) + "\n").encode()
 
 
 def read_config(folder):

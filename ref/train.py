@@ -7,7 +7,6 @@ nobody reads any more (status 141). A second signal ends it at once.
 """
 
 import argparse
-import os
 import shlex
 import signal
 import sys
@@ -31,6 +30,7 @@ from .common.command import (
     tell,
 )
 from .common.command import one_line as reason
+from .common.names import file_name
 from .data import DataFormatError, open_data
 from .find import find_data, find_recorded
 from .options import add_setting_arguments, positive, whole
@@ -113,9 +113,7 @@ def name_of(args, setting):
     """What a run's folder is called where --out does not say."""
     arch = args.arch if args.arch in architectures.NAMED else "custom"
     schedule = f"-{setting['schedule']}" if setting.get("schedule") else ""
-    data = Path(args.data).stem
-    while len(os.fsencode(data)) > 100:  # with the rest, it must fit a folder's name
-        data = data[:-1]
+    data = file_name(Path(args.data).stem, 100)
     return f"{arch}_{args.rule}{schedule}_{data}_seed{args.seed}"
 
 

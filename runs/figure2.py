@@ -40,7 +40,7 @@ def work(module, number, family, args):
         for column in columns:
             _, outcomes = table1.train_rows(column, data, list(paper.TABLE_1[column]), args)
             failed += [o for o in outcomes.values() if o.state != "done"]
-    path = args.out / f"{number}{'' if data_name == paper.DATA[family] else f'_{data_name}'}.csv"
+    path = args.out / f"{number}{output.suffix(data_name, paper.DATA[family])}.csv"
     if not draw(path, module, columns, data_name):
         raise UsageError(f"no run of {' or '.join(columns)} on {data_name} is in "
                          f"{' or '.join(map(str, command.places(args.out)))}; "

@@ -8,6 +8,7 @@ beside them as it was after as many epochs.
 
 from ref import plots
 from ref.common.command import count, tell
+from ref.common.names import file_name
 
 from . import command, output, paper, records, table1
 from .command import RECORDED, is_record
@@ -107,7 +108,7 @@ def draw(plt, rows, column, title, data_name):
 
 def write(out, column, data_name, schedule, epochs, rows, **about):
     """CSV, JSON and picture of the rows of a network and schedule."""
-    suffix = f"{column}-{schedule}" + ("" if data_name == "cifar10" else f"_{data_name}")
+    suffix = file_name(f"{column}-{schedule}") + output.suffix(data_name, "cifar10")
     path = out / f"figure4_{suffix}.csv"
     output.write_csv(path, rows)
     output.write_about(path.with_suffix(".json"), "runs.figure4", network=column, data=data_name,

@@ -100,7 +100,7 @@ def recorded(data_name, seeds=None):
 
 def write_curves(out, runs, data_name):
     """figure6: CSV, picture and JSON of these runs."""
-    path = out / f"figure6{suffix(data_name)}.csv"
+    path = out / f"figure6{output.suffix(data_name, 'mnist')}.csv"
     output.write_csv(path, [
         {"method": curves.method(r.rule, r.schedule), "whose": r.whose, "seed": r.seed,
          "epochs": r.epochs, **{key: row[key] for key in ("epoch", "train_error", "test_error")}}
@@ -109,10 +109,6 @@ def write_curves(out, runs, data_name):
     output.write_about(path.with_suffix(".json"), "runs.figure6_7",
                        runs=[output.about_run(r) for r in runs],
                        error="squared error, mean over pixels")
-
-
-def suffix(data_name):
-    return "" if data_name == "mnist" else f"_{data_name}"
 
 
 def work(args):
@@ -134,7 +130,7 @@ def work(args):
     whose = command.whose(args.out / "figure7.csv")
     images, made, rows = all_reconstructions(mine, data, whose)  # before anything is written
     write_curves(args.out, shown, data.name)
-    path = args.out / f"figure7{suffix(data.name)}.csv"
+    path = args.out / f"figure7{output.suffix(data.name, 'mnist')}.csv"
     output.write_csv(path, rows)
     output.picture(path.with_suffix(".png"), lambda plt: draw_images(plt, images, made))
     output.write_about(path.with_suffix(".json"), "runs.figure6_7", seed=args.seed,

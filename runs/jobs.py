@@ -18,7 +18,7 @@ from pathlib import Path
 import ref
 from ref import folder
 from ref.common import files
-from ref.common.command import UserError, tell
+from ref.common.command import tell
 
 from .records import DIVERGED
 
@@ -81,7 +81,7 @@ class Process:
         job.out.mkdir(parents=True, exist_ok=True)
         self.log = job.out / LOG
         self.begin = self.log.stat().st_size if self.log.exists() else 0
-        with open(self.log, "ab") as log:
+        with files.open_plain(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, "ab") as log:
             # a session of its own: Ctrl-C reaches us alone, and we ask each child just once
             self.popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log,
                                           env=environment(), start_new_session=True)
@@ -117,7 +117,7 @@ def wait_for(job, tell=tell):
         try:
             files.lock(lock, "taken").close()
             return
-        except UserError:
+        except files.Taken:
             if not said:
                 tell(f"{job.out}: another process is training in this folder; waiting for it, "
                      f"{WAIT} s at most")

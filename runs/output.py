@@ -6,7 +6,13 @@ import json
 from ref import plots
 from ref.common import files
 from ref.common.command import command_line, say, tell
+from ref.common.names import file_name
 from ref.machine import versions
+
+
+def suffix(data_name, usual):
+    """What the name of a file says of the data, where they are not the usual ones."""
+    return "" if data_name == usual else f"_{file_name(data_name)}"
 
 
 def write(path, fill):

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from ref import folder, hyperparameters
 from ref.common import files
+from ref.common.names import file_name
+from ref.common.reading import read_bytes
 from ref.settings import resolve
 
 from . import paper
@@ -152,7 +154,7 @@ def name_of(arch, rule, schedule, data, seed, variant=()):
         parts.append(data)
     if seed:
         parts.append(f"seed{seed}")
-    return "_".join(parts)
+    return file_name("_".join(parts))
 
 
 def name(record):
@@ -194,15 +196,17 @@ def collect(record, results, called=None, renew=False):
     equal = there and there.epochs == record.epochs and not same_run(there, record)
     if there and there.epochs > record.epochs or equal and not renew:
         return f"{place}: has {there.epochs} epochs, kept; {record.path} has {record.epochs}"
-    place.mkdir(parents=True, exist_ok=True)
-    for file in ("metrics.csv", DIVERGED):
-        (place / file).unlink(missing_ok=True)
-        if (record.path / file).exists():
-            content = (record.path / file).read_bytes()
-            files.write(place / file, lambda part, content=content: part.write_bytes(content))
+    files.make_folder(place)
     # where the data were on this machine is of no use on another (ref/find.py)
-    data = {**record.config["data"], "path": f"data/{record.data}.h5"}
-    folder.write_config(place, {**record.config, "data": data})
+    data = {**record.config["data"], "path": f"data/{file_name(record.data)}.h5"}
+    copies = {"config.json": folder.config_bytes({**record.config, "data": data})}
+    for file in ("metrics.csv", DIVERGED):
+        if (record.path / file).exists():
+            copies[file] = read_bytes(record.path / file, error=folder.FolderError)
+    files.write_all({place / file: lambda part, content=content: part.write_bytes(content)
+                     for file, content in copies.items()})
+    for file in {"metrics.csv", DIVERGED} - copies.keys():
+        (place / file).unlink(missing_ok=True)
     best = f", best test error {record.best()['test_error']:.4g}" if record.rows else ""
     return f"{place}: {record.epochs} epochs{best}" + (record.diverged and ", diverged")
 

@@ -19,6 +19,7 @@ from ref.settings import resolve
 
 from . import command, figure5, jobs, output, records
 
+MOST = 10_000  # configurations, each of which gets a process and a folder
 LOG_UNIFORM = ("lr", "inverse_lr")
 ORDER = ("lr", "beta1", "beta2", "epsilon", "inverse_lr", "inverse_beta1", "inverse_beta2",
          "inverse_epsilon", "alpha", "sigma", "batch_size")
@@ -219,6 +220,8 @@ def found(search, number):
 def work(args):
     if args.keep_epochs is not None and args.keep_epochs < args.epochs:
         raise UsageError(f"--keep-epochs {args.keep_epochs}: all have --epochs {args.epochs}")
+    if args.configs > MOST:
+        raise UsageError(f"--configs {args.configs}: at most {MOST}")
     search = Search(args)
     try:
         search.train(range(args.configs), args.epochs)

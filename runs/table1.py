@@ -187,16 +187,18 @@ def work(args):
                                             outcomes if whose == list(cells)[-1] else None))
                           for whose, of_whom in cells.items()}))
     tell(*show(found))
-    own = data.name == paper.DATA[column.split("-")[0]]
-    path = args.out / f"table1_{column}{'' if own else f'_{data.name}'}.csv"
+    usual = paper.DATA[column.split("-")[0]]
+    path = args.out / f"table1_{column}{output.suffix(data.name, usual)}.csv"
     output.write_csv(path, found)
     output.write_about(path.with_suffix(".json"), "runs.table1", seeds=args.seeds, rows=found,
                        paper="Table 1, best train and best test error over the epochs")
     curves = [run for of_whom in cells.values()
               for run in figures.runs_of(of_whom, column, data.name, rows)]
     title = f"{column}, {data.name}"
-    output.picture(path.with_suffix(".png"), lambda plt: figures.error_curves(
-        plt, [(title, curves)], published={title: paper.TABLE_1[column] if own else {}}))
+    if figures.long_enough([(title, curves)]):
+        output.picture(path.with_suffix(".png"), lambda plt: figures.error_curves(
+            plt, [(title, curves)],
+            published={title: paper.TABLE_1[column] if data.name == usual else {}}))
     return 1 if any(outcome.state != "done" for outcome in outcomes.values()) else 0
 
 

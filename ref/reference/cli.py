@@ -22,7 +22,7 @@ from ..data import open_data
 from ..find import find_data
 from ..network import flat, initial_parameters
 from ..seeds import stream
-from .file import Content, FileError, resolve, save
+from .file import Content, FileError, check_steps, resolve, save
 from .read import LIMIT, read
 from .replay import outputs
 from .report import as_json, report
@@ -95,6 +95,7 @@ def write(args):
     dtype = np.dtype(args.dtype)
     net, batches = inputs(args, setting, xp, dtype)
     rule = rules.get(args.rule)
+    check_steps(net.L, args.steps)
     phases = {t: training.phase_of_step(rule, setting.get("schedule"), t)
               for t in range(1, args.steps + 1)}
     content = Content(args.rule, args.arch, setting, net, phases)

@@ -22,6 +22,7 @@ from ..network import Network, name_of
 from . import quantities
 
 FORMAT, VERSION = "ref-outputs", 1
+MOST = 10_000  # layers times steps: each has some ten quantities, which take a second to go through
 
 LAYOUTS = {  # of W_l, and the way to other frameworks
     "dense": {
@@ -81,6 +82,14 @@ class Content:
         types = {self.arrays[q.name].dtype for q in self.quantities
                  if q.name in self.arrays and not q.is_input}
         return min(types, key=lambda dtype: dtype.itemsize, default=np.dtype(np.float64))
+
+
+def check_steps(layers, steps):
+    """Raise FileError for more of both than there is any use in, before anything goes through
+    them."""
+    if layers * steps > MOST:
+        raise FileError(f"{steps} steps of {layers} layers: at most {MOST} of both together, here "
+                        f"{MOST // layers} steps")
 
 
 def resolve(rule, arch, given):

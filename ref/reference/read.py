@@ -16,7 +16,7 @@ from ..common.command import UsageError, UserError
 from ..common.untrusted import check_claims
 from ..training import phase_of_step
 from . import untrusted
-from .file import FORMAT, VERSION, Content, FileError, resolve
+from .file import FORMAT, VERSION, Content, FileError, check_steps, resolve
 from .read_net import network
 
 LIMIT = 4 << 30  # bytes that the arrays of a file, and our own, may take in float64
@@ -58,7 +58,7 @@ def _header(file):
     net = network(file, rules.get(rule), setting)
     if net.loss.argmin is None and rules.get(rule).argmin_target:
         raise FileError(f"the rule {rule} has no first target with the loss {net.loss.name}")
-    return Content(rule, arch, setting, net, _phases(file, rule, setting), given=given,
+    return Content(rule, arch, setting, net, _phases(file, rule, setting, net.L), given=given,
                    without=_without(file, net))
 
 
@@ -103,7 +103,7 @@ def _without(file, net):
     return frozenset(found)
 
 
-def _phases(file, rule, setting):
+def _phases(file, rule, setting, layers):
     """{t: phase} of the steps in the file, which must be step_1, step_2, ..."""
     declared, schedule = rules.get(rule), setting.get("schedule")
     steps = {name for name in untrusted.names(file, "the file") if name.startswith("step_")}
@@ -111,6 +111,7 @@ def _phases(file, rule, setting):
     if T == 0 or steps != {f"step_{t}" for t in range(1, T + 1)}:
         raise FileError("its steps must be step_1, step_2, ...; it has "
                         + (", ".join(sorted(steps)[:5]) or "none"))
+    check_steps(layers, T)
     phases = {}
     for t in range(1, T + 1):
         step = untrusted.group_at(file, f"step_{t}")
@@ -126,8 +127,9 @@ def _declared(file, content, limit):
     """{name: dataset} of every array in the file; none is read. Raises FileError."""
     expected = {q.name: q for q in content.quantities}
     found, sizes, total = {}, {}, 0
+    there = untrusted.names(file, "the file")
     for group_name in ("init", *(f"step_{t}" for t in content.phases)):
-        for name in _leaves(file, group_name):
+        for name in _leaves(file, group_name) if group_name in there else ():
             if name not in expected:
                 raise FileError(f"{name[:80]}: {content.rule} on this network has no such array; "
                                 f"it has {_like(name, expected)}")
@@ -175,8 +177,6 @@ def _like(name, expected):
 
 def _leaves(file, group_name):
     """Names of the arrays of a group, and of `after` in a step."""
-    if group_name not in untrusted.names(file, "the file"):
-        return []
     group = untrusted.group_at(file, group_name)
     names = [f"{group_name}/{name}" for name in untrusted.names(group, group_name)]
     after = f"{group_name}/after"
