@@ -25,10 +25,14 @@ import numpy as np
 from data_prep import download, hdf5, kinds
 from data_prep.hdf5 import DataError
 from ref.common import command
+from ref.common.reading import size_of
 
 MIRRORS = ["https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"]
 ARCHIVE = "cifar-10-binary.tar.gz"
-CHECKSUM = "md5:c32a1d4ab5d03f1284b67883e8d87530"  # published on the page named above
+# As tensorflow/datasets on GitHub checks it (tensorflow_datasets/url_checksums/cifar10.txt); the
+# page named above publishes MD5 alone, c32a1d4ab5d03f1284b67883e8d87530.
+CHECKSUM = "sha256:c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+ARCHIVE_BYTES = 170052171
 FOLDER, PYTHON_FOLDER = "cifar-10-batches-bin", "cifar-10-batches-py"
 TRAIN_FILES = [f"data_batch_{k}.bin" for k in range(1, 6)]
 TEST_FILES = ["test_batch.bin"]
@@ -36,6 +40,7 @@ CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
 RECORDS = 10000  # in each file
 IMAGE = (3, 32, 32)  # channels, height, width
 RECORD_BYTES = 1 + 3 * 32 * 32
+MAX_MEMBERS = 1000  # the official one has 9
 MAX_BYTES = 256 * 1024 * 1024  # of the archive, unzipped; the official one has 184 million
 PICKLED = f"this is the Python (pickled) version; get the binary version, {ARCHIVE}"
 
@@ -60,6 +65,7 @@ def read_folder(folder):
 def read_archive(path):
     """The six files in the archive: dict name -> bytes. Raises DataError."""
     files = {}
+    size_of(path, MAX_BYTES, DataError)
     try:
         kind = kinds.of(path)
         if kind not in (kinds.GZIP, kinds.TAR, None):
@@ -69,7 +75,9 @@ def read_archive(path):
         if len(unzipped) > MAX_BYTES:
             raise DataError(f"{path}: more than {MAX_BYTES} bytes unzipped; expected {ARCHIVE}")
         with tarfile.open(fileobj=io.BytesIO(unzipped), mode="r:") as archive:
-            for member in archive:
+            for k, member in enumerate(archive):
+                if k == MAX_MEMBERS:
+                    raise DataError(f"{path}: more than {MAX_MEMBERS} files; expected {ARCHIVE}")
                 name = check_member(path, member)
                 if name not in TRAIN_FILES + TEST_FILES:
                     continue
@@ -168,7 +176,7 @@ def main(arguments=None):
         mirrors = args.mirror or MIRRORS
         path, source = args.cache / ARCHIVE, " or ".join(mirrors)
         try:
-            download.fetch(mirrors, path, CHECKSUM)
+            download.fetch(mirrors, path, CHECKSUM, limit=ARCHIVE_BYTES)
         except DataError as error:
             raise DataError(f"{error} (a file fetched by other means: --source PATH)") from error
     files = read_source(path)

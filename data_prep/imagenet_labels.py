@@ -23,6 +23,7 @@ import re
 from pathlib import PurePosixPath
 
 from data_prep.hdf5 import DataError, text
+from ref.common.reading import TEXT_LIMIT, size_of
 
 ENDINGS = (".jpeg", ".jpg", ".png")
 KIT_FIRST = "n02119789"  # kit fox, number 1 in the development kit's order; 252nd by name
@@ -103,6 +104,8 @@ def read_synsets(path):
 
 def read_lines(path):
     """[(line number, its fields)] of a text file's lines that are not blank. Raises DataError."""
+    if path.exists():
+        size_of(path, TEXT_LIMIT, DataError)
     try:
         content = path.read_text(encoding="utf-8-sig")
     except OSError as error:

@@ -21,20 +21,25 @@ import numpy as np
 from data_prep import download, emnist, hdf5, kinds
 from data_prep.hdf5 import DataError
 from ref.common import command
+from ref.common.reading import size_of
+from ref.common.untrusted import RATIO, SPARE
 
 MIRRORS = [
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "http://yann.lecun.com/exdb/mnist/",
 ]
-# SHA-256 of MNIST's files as published, compressed (the ones that TensorFlow Datasets checks).
+# SHA-256 and bytes of MNIST's files as published, compressed (tensorflow/datasets on GitHub,
+# tensorflow_datasets/url_checksums/mnist.txt).
 CHECKSUMS = {
     "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
     "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
     "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
+SIZES = {"train-images-idx3-ubyte": 9912422, "train-labels-idx1-ubyte": 28881,
+         "t10k-images-idx3-ubyte": 1648877, "t10k-labels-idx1-ubyte": 4542}
 IMAGE_DIMENSIONS, LABEL_DIMENSIONS = 3, 1
+LIMIT = 2 << 30  # bytes of an array, all of which is taken into memory; EMNIST's largest has 0.55e9
 BLOCK = 1024 * 1024  # bytes decompressed at a time
 
 
@@ -42,9 +47,11 @@ def read_idx(path, dimensions):
     """The array in an IDX file of unsigned bytes, gzip or raw: uint8, with `dimensions` axes.
 
     The header is believed only as far as the file goes: no more is read, or memory taken, than
-    the file really holds. Raises DataError, which names the file, for anything that is not exactly
+    the file really holds, than images of its size on disk can be unpacked to, and than LIMIT.
+    Raises DataError, which names the file, for anything that is not exactly
     one array as its header describes it.
     """
+    size = size_of(path, error=DataError)
     try:
         with open(path, "rb") as file:
             zipped = file.read(2) == b"\x1f\x8b"
@@ -53,6 +60,9 @@ def read_idx(path, dimensions):
             expected = 1
             for length in shape:
                 expected *= length  # Python's integers do not overflow
+            if expected > min(LIMIT, RATIO * size + SPARE):
+                raise DataError(f"{path}: its header says {shape}, more than are read of a file of "
+                                f"{size} bytes")
             data = bytearray()
             while block := file.read(min(BLOCK, expected + 1 - len(data))):
                 data += block
@@ -120,7 +130,8 @@ def downloaded_files(name, mirrors, cache):
         checksum = f"sha256:{sha256}" if name == "mnist" else None
         urls = [f"{mirror.rstrip('/')}/{stem}.gz" for mirror in mirrors]
         try:
-            download.fetch(urls, files[-1], checksum)
+            download.fetch(urls, files[-1], checksum,
+                           limit=SIZES[stem] if name == "mnist" else download.LIMIT)
         except DataError as error:
             raise DataError(f"{error} (files fetched by other means: --source DIR)") from error
     return files

@@ -28,9 +28,12 @@ from data_prep.hdf5 import DataError
 from data_prep.imagenet_labels import printable
 from ref.common import files
 from ref.common.command import UserError
-from ref.common.hdf5 import attribute
+from ref.common.hdf5 import attribute, open_file
+from ref.common.reading import size_of
+from ref.common.untrusted import dataset
 
 FORMAT, VERSION = "ref-data-shard", 1
+MOST_BYTES = 64 << 20  # of an image file; ImageNet's largest has 16 million
 # Of one file only, so that the others are gone on with; anything else may concern all of them.
 UNREADABLE = (errno.EACCES, errno.EIO)
 
@@ -110,6 +113,8 @@ def fill(file, shard, tick):
 def read(source, path):
     """The bytes of a file. Raises Undecodable if only this one can't be read, else DataError."""
     try:
+        if (source / path).exists():
+            size_of(source / path, MOST_BYTES, jpeg.Undecodable)
         return (source / path).read_bytes()
     except OSError as error:
         if error.errno in UNREADABLE:
@@ -120,12 +125,12 @@ def read(source, path):
 def check(shard):
     """How many images the finished shard on the disk holds; None if there is no such shard."""
     try:
-        with h5py.File(shard.path, "r") as file:
-            n = len(file["labels"])
+        with open_file(shard.path) as file:
+            n = len(dataset(file, "labels"))
             whole = (attribute(file, "preparation") == shard.preparation
                      and attribute(file, "name") == shard.path.name
-                     and file["images"].shape == (n, shard.size, shard.size, 3)
-                     and n + len(file["left_out"]) == len(shard.paths))
+                     and dataset(file, "images").shape == (n, shard.size, shard.size, 3)
+                     and n + len(dataset(file, "left_out", text=True)) == len(shard.paths))
             return n if whole else None
     except (OSError, RuntimeError, KeyError, UserError):  # not there, cut short, another file
         return None
@@ -135,8 +140,9 @@ def left_out(shards):
     """[(path, reason, name of the shard)] of the files that finished shards lack, by path."""
     lines = []
     for shard in shards:
-        with h5py.File(shard.path, "r") as file:
-            lines += [(*pair, shard.path.name) for pair in file["left_out"].asstr()[:].tolist()]
+        with open_file(shard.path) as file:
+            found = dataset(file, "left_out", text=True)
+            lines += [(*pair, shard.path.name) for pair in found.asstr()[:].tolist()]
     return sorted(lines)
 
 

@@ -76,7 +76,7 @@ def archive(path, contents):
 
 def believe(path, monkeypatch):
     """Take this archive for the published one."""
-    monkeypatch.setattr(cifar10, "CHECKSUM", "md5:" + download.digest(path, "md5"))
+    monkeypatch.setattr(cifar10, "CHECKSUM", "sha256:" + download.digest(path))
 
 
 def check_content(path, records):
@@ -120,7 +120,7 @@ def test_from_an_archive(here, records, monkeypatch, prefix):
 
 def test_an_archive_is_checked(here, records):
     path = archive(here / "a.tar.gz", members(records))
-    with pytest.raises(DataError, match="md5 checksum is .*, expected c32a1d4ab5d03f1284b67883e8"):
+    with pytest.raises(DataError, match="sha256 checksum is .*, expected c4a38c50a1bc5f3a"):
         cifar10.main(["--source", str(path)])
     assert not (here / "data").exists()
 
@@ -182,7 +182,7 @@ def test_damaged_archives_are_refused(here, records, monkeypatch):
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
     path.write_bytes(good)
     monkeypatch.setattr(cifar10, "MAX_BYTES", 100_000)
-    with pytest.raises(DataError, match="more than 100000 bytes unzipped"):
+    with pytest.raises(DataError, match="at most 100000 are read"):
         cifar10.read_archive(path)
 
 

@@ -215,6 +215,22 @@ def lock(path, taken):
     raise Taken(taken)
 
 
+@contextlib.contextmanager
+def passing_lock(path, taken):
+    """The same lock of a file that is there only while it is held. Raises as `lock`."""
+    while True:
+        handle = lock(path, taken)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle.fileno()), os.stat(path)):
+                break
+        handle.close()  # who held it before has just removed it
+    try:
+        yield
+    finally:
+        Path(path).unlink(missing_ok=True)
+        handle.close()
+
+
 def _without_lock(path, handle, why):
     say(f"warning: {path}: {why}; see to it that no other process works in {Path(path).parent}")
     return handle
