@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import architectures, imported, rules, settings, training
+from . import architectures, imported, normalisation, rules, settings, training
 from .augmentation import FLIPS
 from .backend import select, to_device
 from .common.command import UsageError
@@ -26,7 +26,7 @@ DEFAULTS = {
     "dtype": "float32", "backend": "numpy", "device_noise": False, "validation": 0,
     "angles": False, "crop_padding": None, "flip": None, "out": None, "checkpoint_every": 1,
     "checkpoint_minutes": 10, "resume": None, "allow_changed_data": False,
-    "init": None, "mpi": False,
+    "init": None, "mpi": False, "normalise": "none",
 }
 # What these may be, for Python; on the command line argparse holds them to the same.
 LIMITS = (
@@ -35,6 +35,7 @@ LIMITS = (
     Option("checkpoint_every", "", low=1, whole=True), Option("checkpoint_minutes", "", above=True),
     Option("dtype", "", choices=("float32", "float64")), Option("flip", "", choices=FLIPS),
     Option("backend", "", choices=("numpy", "cupy")),
+    Option("normalise", "", choices=normalisation.KINDS),
 )
 
 
@@ -51,6 +52,7 @@ class Beginning:
     source: str
     data: object
     trainer: training.Trainer
+    normalisation: dict = None  # as normalisation.measured gives it
 
     def config(self, command):
         """What config.json says: everything resolved."""
@@ -63,6 +65,7 @@ class Beginning:
             "hyperparameters": self.setting,
             "hyperparameters_from": self.source,
             "augmentation": {"crop_padding": crop, "flip": flip},
+            "normalisation": self.normalisation,
             "data": {"path": data.path, "name": data.name, "digest": data.digest,
                      "in_shape": list(map(int, data.in_shape)), "classes": data.classes},
             "versions": versions(args.backend),
@@ -91,11 +94,19 @@ def begin(args, data=None, ranks=ALONE):
     if data is None:
         args.data = args.data or "digits"
         data = open_data(find_data(args.data), args.validation)
-    net = build(args.arch, args.rule, setting, data)
+    if args.normalise != "none" and rules.get(args.rule).trainer:
+        raise UsageError(f"--normalise {args.normalise}: {args.rule} takes inputs in [0, 1]")
+    net, scale = build(args.arch, args.rule, setting, data), None
+    if args.normalise == "channels":
+        if architectures.is_autoencoder(net):
+            raise UsageError("--normalise channels: an autoencoder reconstructs its inputs as they "
+                             "are")
+        scale = normalisation.measured(data.train)
+        net = normalisation.of_network(net, scale)
     trainer = new_trainer(args, setting, net, ranks)
     if first:
         imported.apply(first, trainer)
-    return Beginning(args, setting, source, data, trainer)
+    return Beginning(args, setting, source, data, trainer, scale)
 
 
 def first_of(args):
@@ -122,9 +133,10 @@ def resolve(args):
     return settings.resolve(args.rule, args.arch, **given_in(args))
 
 
-def build(arch, rule_name, setting, data):
+def build(arch, rule_name, setting, data, scale=None):
     """The network called or described by `arch`, extended by the rule, for an opened data set.
 
+    scale  as normalisation.measured found it, or None
     Raises ArchitectureError, or UsageError where its outputs are not the data's classes.
     """
     net = architectures.build(arch, data.in_shape, setting.get("output", "probabilities"))
@@ -136,7 +148,7 @@ def build(arch, rule_name, setting, data):
             f"--arch {arch} has {outputs[0]} outputs, "
             f"but {data.path or 'the data'} has {len(data.classes)} classes"
         )
-    return rules.get(rule_name).build(net, setting)
+    return normalisation.of_network(rules.get(rule_name).build(net, setting), scale)
 
 
 def new_trainer(args, setting, net, ranks=ALONE):

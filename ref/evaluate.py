@@ -50,7 +50,7 @@ def report(run, data_name, backend):
         raise folder.FolderError(f"{run}: config.json has an unknown rule or dtype")
     arrays = folder.read_parameters(run)
     data = open_data(find_data(data_name) if data_name else find_recorded(config, run))
-    net = build(arguments["arch"], arguments["rule"], setting, data)
+    net = build(arguments["arch"], arguments["rule"], setting, data, config.get("normalisation"))
     params = to_device(restore(net, run, arrays), xp)
     dtype = np.dtype(arguments["dtype"])
     show = unit_of(net)

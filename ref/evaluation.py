@@ -8,24 +8,25 @@ import numpy as np
 from .architectures import is_autoencoder
 from .backend import to_host
 from .network import forward
+from .normalisation import normalised
 from .ranks import ALONE
 
 BATCH = 250  # of an evaluation
 
 
-def to_input(images, xp, dtype):
+def to_input(images, xp, dtype, scaling=None):
     """Images -> activities h_0 of the given dtype, on xp's device.
 
-    uint8 become [0, 1]; floats are taken as they are.
+    uint8 become [0, 1]; floats are taken as they are. scaling: of a network (normalisation.py).
     """
     if images.dtype == np.uint8:
-        return xp.divide(xp.asarray(images), 255, dtype=dtype)
-    return xp.asarray(images).astype(dtype, copy=False)
+        return normalised(xp.divide(xp.asarray(images), 255, dtype=dtype), scaling)
+    return normalised(xp.asarray(images).astype(dtype, copy=False), scaling)
 
 
 def batch_of(net, images, labels, xp, dtype):
     """(x, y) of a batch: activities h_0, and the label distributions or, reconstructing, x."""
-    x = to_input(images, xp, dtype)
+    x = to_input(images, xp, dtype, net.scaling)
     if is_autoencoder(net):
         return x, x
     return x, xp.eye(net.shape(net.L)[0], dtype=dtype)[xp.asarray(labels)]
@@ -106,7 +107,7 @@ def errors_by_class(net, params, part, xp, dtype):
     n = np.zeros(net.shape(net.L)[0])
     wrong, done = n.copy(), 0
     for images, labels in part.in_order(BATCH):
-        h, _ = forward(net, params, to_input(images, xp, dtype), done)
+        h, _ = forward(net, params, to_input(images, xp, dtype, net.scaling), done)
         done += len(labels)
         predicted = to_host(h[net.L].argmax(axis=1))
         np.add.at(n, labels, 1)

@@ -77,6 +77,7 @@ def settings(run):
     return {"arch": arguments["arch"], "in_shape": list(run.net.shape(0)),
             "rule": arguments["rule"], "hyperparameters": run.config["hyperparameters"],
             "dtype": arguments["dtype"], "data": data["name"],
+            "normalisation": run.config.get("normalisation"),
             "classes": data.get("classes"), "epochs": len(run.rows)}
 
 

@@ -45,6 +45,7 @@ def opening(out, config, data):
     changed += [f"{how['flip']} flips"] if how["flip"] != "none" else []
     yield (f"{data.name}: {len(data.train)} train and {len(data.test)} test examples"
            + (f", trained on with {' and '.join(changed)}" if changed else "")
+           + (", inputs normalised by channel" if config.get("normalisation") else "")
            + f"; results in {out}")
 
 

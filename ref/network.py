@@ -53,6 +53,8 @@ class Network:
     maps["B"][l]  the linear map of B_l (rules/fa.py, rules/dfa.py)
     maps["W_z"]   {L: the linear map of W_z}, from h_{L-1} to the auxiliary output
                   (rules/ao_sdtp.py)
+    scaling       (means, deviations) of the input's channels, where x is normalised first
+                  (normalisation.py)
     own_forward   what `forward` does where it is not eq. (1)
     """
 
@@ -68,6 +70,7 @@ class Network:
     initial: str = "glorot"
     laws: dict = field(default_factory=dict)
     signed: Callable = None
+    scaling: tuple = None
 
     @property
     def L(self):

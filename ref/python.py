@@ -26,6 +26,7 @@ from .backend import to_host
 from .common.command import UsageError, tell
 from .evaluate import restore
 from .network import flat, forward
+from .normalisation import of_network
 from .run import Run
 
 AHEAD = 1000  # examples that are predicted at a time
@@ -53,7 +54,8 @@ class Fitted:
         """{l: h_l (N, *shape_l)} for l = 0..L, of x (N, *shape_0): uint8 images, or floats."""
         x = _inputs(x, self.net.shape(0))
         dtype = self.params["W"][1].dtype
-        h, _ = forward(self.net, self.params, evaluation.to_input(x, np, dtype), first)
+        x = evaluation.to_input(x, np, dtype, self.net.scaling)
+        h, _ = forward(self.net, self.params, x, first)
         return h
 
     def predict(self, x):
@@ -131,6 +133,7 @@ def load(path):
     net = architectures.build(arguments["arch"], tuple(in_shape) if in_shape else None,
                               setting.get("output", "probabilities"))
     net = rules.get(arguments["rule"]).build(net, setting)
+    net = of_network(net, config.get("normalisation"))
     params = restore(net, path, folder.read_parameters(path))
     return Fitted(net, params, folder.read_metrics(Path(path)), config)
 

@@ -25,6 +25,23 @@ ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "identity": lambda a: a,
                "softmax": lambda a: a.softmax(1)}
 
 
+class Normalised(nn.Module):
+    """(x - mean) / deviation by channel, as normalisation.py has it; nothing of it is trained.
+
+    scaling  of a network.Network
+    """
+
+    def __init__(self, scaling):
+        super().__init__()
+        for name, numbers in zip(("mean", "deviation"), scaling, strict=True):
+            numbers = torch.tensor(numbers, dtype=torch.float64)
+            self.register_buffer(name, numbers, persistent=False)  # not in a state dict
+
+    def forward(self, x):
+        shape = (-1, 1, 1) if x.ndim == 4 else (-1,)
+        return (x - self.mean.view(shape)) / self.deviation.view(shape)
+
+
 class LocallyConnected2d(nn.Module):
     """(N, C_in, H, W), padded already -> (N, C_out, H', W'): a layer without shared weights.
 
@@ -53,6 +70,7 @@ class Net(nn.Module):
     def __init__(self, net):
         super().__init__()
         self.net = net
+        self.normalise = Normalised(net.scaling) if net.scaling else nn.Identity()
         for l, m in net.map.items():
             setattr(self, f"layer{l}", _layer(m, l not in net.unbiased))
         for l, norm in net.norms.items():
@@ -60,7 +78,7 @@ class Net(nn.Module):
             setattr(self, f"norm{l}", kind(norm.channels, norm.epsilon, norm.momentum))
 
     def forward(self, x):
-        net, h = self.net, {0: x}
+        net, h = self.net, {0: self.normalise(x)}
         for l, m in net.map.items():
             h[l] = self._mapped(l, m, h[net.reads(l)])
             for part in net.unit(l).parts:

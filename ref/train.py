@@ -33,6 +33,7 @@ from .common.command import one_line as reason
 from .common.names import file_name
 from .data import DataFormatError, open_data
 from .find import find_data, find_recorded
+from .normalisation import KINDS as NORMALISATIONS
 from .options import add_setting_arguments, positive, whole
 from .ranks import ALONE, Elsewhere
 from .run import DEFAULT_EPOCHS, Run
@@ -89,6 +90,9 @@ def parser():
     g.add_argument("--crop-padding", type=whole, metavar="PIXELS",
                    help="random crops after padding (default: 4 for cifar10, else 0)")
     g.add_argument("--flip", choices=FLIPS, help="default: horizontal for cifar10, else none")
+    p.add_argument("--normalise", choices=NORMALISATIONS, default="none",
+                   help="channels: take the training images' mean off each channel of the inputs, "
+                        "and divide by their deviation (default %(default)s)")
     add_setting_arguments(p)
     return p
 
@@ -145,7 +149,7 @@ def resume(args, ranks):
         raise UsageError(f"{data.path} is not the file that {out} was trained on (its digest "
                          "differs); put that one back, or add --allow-changed-data")
     setting = config["hyperparameters"]
-    net = build(arguments["arch"], arguments["rule"], setting, data)
+    net = build(arguments["arch"], arguments["rule"], setting, data, config.get("normalisation"))
     trainer = new_trainer(argparse.Namespace(**arguments), setting, net, ranks)
     if ranks.rank:
         run = Run(None, None, config, data, trainer, tell=None)

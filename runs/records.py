@@ -136,6 +136,7 @@ def differences(record):
     crop, flip = (4, "horizontal") if record.data == "cifar10" else (0, "none")
     augmented = record.config.get("augmentation") or {"crop_padding": 0, "flip": "none"}
     others = {"crop_padding": (augmented["crop_padding"], crop), "flip": (augmented["flip"], flip),
+              "normalise": (arguments.get("normalise", "none"), "none"),
               "dtype": (arguments.get("dtype", "float32"), "float32"),
               "validation": (arguments.get("validation", 0), 0)}
     return found | {key: pair for key, pair in others.items() if pair[0] != pair[1]}

@@ -112,6 +112,7 @@ TRAINING = {  # name: arguments of ref.train
     "momentum": ["dtp", "--optimizer", "sgd", "--momentum", 0.9, "--inverse-weight-decay", 0.01,
                  "--inverse-steps", 2, "--lr-step", 1],
     "batch-manhattan": ["bp", "--optimizer", "batch-manhattan", "--momentum", 0.9],
+    "normalised": ["bp", "--normalise", "channels", "--arch", "conv"],
     "adam-decay": ["fa", "--weight-decay", 0.01],
 }
 assert {given[0] for given in TRAINING.values()} == set(rules.NAMES)

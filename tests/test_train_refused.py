@@ -53,6 +53,7 @@ CHOICES = {
     "--magnitude": ["uniform", "fixed", "batch"], "--optimizer": ["adam", "sgd"],
     "--epsilon-form": ["hat", "kingma"], "--hyperparameters": ["default", "paper"],
     "--dtype": ["float32", "float64"], "--backend": ["numpy", "cupy"],
+    "--normalise": ["none", "channels"],
     "--flip": ["none", "horizontal", "vertical"],
 }
 
