@@ -28,6 +28,8 @@ setup(
         "completion": ["shtab"],  # ref/commands.md
         "test": ["pytest", "ruff", "pillow"],
         "compare": ["torch"],
+        # Adam's update compiled (ref/compiled.py): the same numbers, sooner
+        "fast": ["numba"],
         "imagenet": ["pillow"],
     },
 )

@@ -8,18 +8,16 @@ import os
 
 from .common import early  # noqa: F401 - signals, before what takes long to load
 
-# BLAS gets one thread: the cores are shared out in parallel.py. It reads the variable once, when
-# NumPy is loaded, so this can't wait until work begins; the variable is put back at once, since
-# parallel.py takes the limit from it and child processes inherit it. Where NumPy was there before,
-# ref.fit sets the limit while it trains.
-_given = os.environ.get("OPENBLAS_NUM_THREADS")
-os.environ["OPENBLAS_NUM_THREADS"] = "1"
-import numpy  # noqa: E402, F401
-
-if _given is None:
-    del os.environ["OPENBLAS_NUM_THREADS"]
+# OpenBLAS's threads look out for work for 2^26 ticks (25 ms) after a product, on a core that ours
+# need meanwhile (parallel.py); 2^20 are enough. It reads this once, when NumPy is loaded, and child
+# processes get what was there before. Where NumPy was loaded earlier, steps are slower, no more.
+if "OPENBLAS_THREAD_TIMEOUT" in os.environ:
+    import numpy  # noqa: F401
 else:
-    os.environ["OPENBLAS_NUM_THREADS"] = _given
+    os.environ["OPENBLAS_THREAD_TIMEOUT"] = "20"
+    import numpy  # noqa: F401
+
+    del os.environ["OPENBLAS_THREAD_TIMEOUT"]
 
 __version__ = "0.1.0"
 

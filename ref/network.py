@@ -19,7 +19,6 @@ from . import initial
 from .activations import Activation
 from .initial import glorot  # noqa: F401  (the distribution of this paper)
 from .losses import Loss
-from .parallel import each
 from .units import BatchNorm, Sigma, Unit
 
 # Every kind of parameter, in the order of files: whose linear map gives its shape, and which.
@@ -186,16 +185,12 @@ def gradients(net, h, delta):
     Returns {"dW": {l: like W_l}, "db": {l: like b_l}} for every l in delta, db where b_l exists.
     """
     N = len(h[0])
-    dW = dict.fromkeys(sorted(delta))
-    db = {l: None for l in dW if l not in net.unbiased}
-
-    def layer(l):
+    dW, db = {}, {}
+    for l in sorted(delta):
         d = delta[l] / N  # the small array is divided, not dW
         dW[l] = net.map[l].outer(h[net.reads(l)], d)
-        if l in db:
+        if l not in net.unbiased:
             db[l] = sum_to(d, net.map[l].bias_shape)
-
-    each(layer, dW, h[0])
     return {"dW": dW, "db": db}
 
 

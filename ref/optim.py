@@ -19,6 +19,7 @@ and what TensorFlow does. "kingma": ε_t = ε √(1 - β2ᵗ), which is Algorith
 
 from math import sqrt
 
+from . import compiled
 from .backend import Kernel, get_xp
 from .parallel import elementwise
 
@@ -78,10 +79,13 @@ def adam(params, grads, state, *, lr, beta1, beta2, epsilon, epsilon_form="hat")
         t *= lr_t
         theta -= t
 
-    def fused(theta, g, m, v):
-        ADAM(g, beta1, 1 - beta1, beta2, 1 - beta2, lr_t, epsilon_t, theta, m, v)
+    numbers = beta1, 1 - beta1, beta2, 1 - beta2, lr_t, epsilon_t
 
-    elementwise(update, fused, *flat_views(params, grads, state["m"], state["v"]))
+    def fused(theta, g, m, v):
+        ADAM(g, *numbers, theta, m, v)
+
+    elementwise(compiled.adam(update, *numbers), fused,
+                *flat_views(params, grads, state["m"], state["v"]))
 
 
 def sgd(params, grads, state, *, lr):

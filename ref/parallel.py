@@ -1,27 +1,29 @@
 """Work shared out to the CPU's cores, by threads: NumPy lets go of Python's lock while it computes.
 
-BLAS itself is held to one thread (ref/__init__.py), because its own threads only serve one product
-at a time. Here the products of different positions, layers and pieces of a large matrix run side
-by side, each with the copying around it, while its operands are in that core's cache. What is
-computed does not depend on how many threads there are, but for the last bits of a product large
-enough to be cut for them (`matmul`), which BLAS sums differently near an edge. On a device
-everything is one piece.
+How many threads BLAS has is chosen for each piece of work. One dense product after another
+(`matmul`) gets them all. Products of different positions or inverses run side by side (`each`), one
+thread each, with the copying around them while their operands are in that core's cache. What is
+computed is a function of how many threads there are, and depends on it only in the last bits of the
+products that BLAS cuts for them. On a device everything is one piece.
 """
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from .backend import get_xp
 
 # Bytes that a core works on at a time: what stays in a 2 MiB cache (runs/speed.md).
 CACHE = 1 << 20
-# Elements of a block of an update: five float32 arrays of it stay in the cache through all passes,
-# and two threads do not wait for each other.
-BLOCK = 1 << 16
-# Multiply-adds from which one matrix product is worth a second thread: about 0.2 ms of work.
-LARGE = 1 << 24
+# Elements of a block of an update. Of NumPy's passes over it, each waits for Python's lock: so two
+# threads want large ones, and a cache small ones.
+BLOCK = 1 << 17
+SIDE_BY_SIDE = 1 << 20  # elements of an update from which a second thread is worth waking
 
 
 def threads():
@@ -29,12 +31,32 @@ def threads():
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         limit = os.environ.get(name, "")
-        if limit.isascii() and limit.isdigit() and 0 < int(limit[:20]):
+        if limit.isdigit() and int(limit) > 0:
             return min(cpus, int(limit))
     return cpus
 
 
+@cache
+def _libraries():
+    """BLAS as it is loaded; looking for it takes a millisecond."""
+    return ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+@contextmanager
+def blas(n):
+    """In here BLAS has n threads, and then as many as before; this takes 2 µs."""
+    before = [library.num_threads for library in _libraries()]
+    for library in _libraries():
+        library.set_num_threads(n)
+    try:
+        yield
+    finally:
+        for library, count in zip(_libraries(), before, strict=True):
+            library.set_num_threads(count)
+
+
 _pool = None
+_this_thread = threading.local()  # .at_a_piece: whether it is within `each`
 
 
 def _threads():
@@ -45,13 +67,6 @@ def _threads():
     return _pool
 
 
-def later(work, *arguments):
-    """Begin work(*arguments) on another core, if there is one; call what this returns for it."""
-    if threads() == 1:
-        return lambda: work(*arguments)
-    return _threads().submit(work, *arguments).result
-
-
 def each(work, pieces, x):
     """Call work(piece) for each of `pieces`, in no certain order, on all cores.
 
@@ -59,23 +74,29 @@ def each(work, pieces, x):
     they work on: on a device the pieces go one after another.
     """
     pieces = list(pieces)
-    helpers = min(threads(), len(pieces)) - 1 if get_xp(x) is np else 0
+    if get_xp(x) is not np:
+        for piece in pieces:
+            work(piece)
+        return
     todo = iter(pieces)
 
     def work_off():
-        for piece in todo:  # shared: each piece goes to whoever is free
-            work(piece)
+        outer = getattr(_this_thread, "at_a_piece", False)
+        _this_thread.at_a_piece = True
+        try:
+            for piece in todo:  # shared: each piece goes to whoever is free
+                work(piece)
+        finally:
+            _this_thread.at_a_piece = outer
 
-    if helpers < 1:
-        work_off()
-        return
-    others = [_threads().submit(work_off) for _ in range(helpers)]
-    try:
-        work_off()
-    finally:
-        for other in others:
-            if not other.cancel():  # it had begun
-                other.result()
+    with blas(1):
+        others = [_threads().submit(work_off) for _ in range(min(threads(), len(pieces)) - 1)]
+        try:
+            work_off()
+        finally:
+            for other in others:
+                if not other.cancel():  # it had begun
+                    other.result()
 
 
 def slices(n, size, x):
@@ -85,16 +106,11 @@ def slices(n, size, x):
 
 
 def matmul(A, B):
-    """A @ B of matrices (m, k), (k, n); a large product in as many pieces as there are threads."""
-    (m, k), n = A.shape, B.shape[1]
-    if m * k * n < LARGE or get_xp(A) is not np:
+    """A @ B of matrices (m, k), (k, n): on all threads, or, within a piece of `each`, on one."""
+    if get_xp(A) is not np or getattr(_this_thread, "at_a_piece", False):
         return A @ B
-    C = np.empty((m, n), np.result_type(A, B))
-    if m >= n:
-        each(lambda i: np.matmul(A[i], B, out=C[i]), slices(m, -(-m // threads()), A), A)
-    else:
-        each(lambda j: np.matmul(A, B[:, j], out=C[:, j]), slices(n, -(-n // threads()), A), A)
-    return C
+    with blas(threads()):
+        return A @ B
 
 
 def elementwise(update, fused, *groups):
@@ -109,7 +125,7 @@ def elementwise(update, fused, *groups):
         return
     pieces = [[array[i] for array in group] for group in groups
               for i in slices(group[0].size, BLOCK, group[0])]
-    if sum(piece[0].size for piece in pieces) < 2 * BLOCK:  # not worth a second thread
+    if sum(piece[0].size for piece in pieces) < SIDE_BY_SIDE:
         for piece in pieces:
             update(*piece)
         return

@@ -18,7 +18,6 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from . import architectures, begin, evaluation, folder, imported, lines, rules, settings
 from .arrays import arrays_as_data
@@ -111,7 +110,7 @@ def fit(rule, arch=begin.DEFAULTS["arch"], data=None, test=None, verbose=False, 
     if verbose:
         tell(*lines.opening(out or "memory", config, new.data))
     run = Run(out, lock, config, new.data, new.trainer, tell=say)
-    with warnings.catch_warnings(), threadpool_limits(1, "blas"):  # as ref/__init__.py has it
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an overflow is reported once: Diverged
         try:
             run.train()

@@ -12,11 +12,10 @@ from . import optim
 from .backend import device_normal, get_xp
 from .heap import keep_freed_memory
 from .network import STATE, flat, forward
-from .parallel import later
 from .ranks import ALONE
 from .rules.rule import prefix
 from .schedules import steps
-from .seeds import address, normal, stream
+from .seeds import address, normals, stream
 from .update import has_velocity, update
 
 CHECK_EVERY = 50  # steps between looks at the running sums, each of which waits for the device
@@ -54,7 +53,6 @@ class Trainer:
         self.device_noise, self.ranks = device_noise, ranks
         self.options = rule.options_of_step(setting)
         self.t = 0
-        self.ahead = {}  # {(t, N): the noise of a step to come}, drawn while this one is computed
         self.trained = {group: flat(params, symbols) for group, symbols in rule.trains.items()}
         self.state = {group: optim.new_state(named) for group, named in self.trained.items()}
 
@@ -113,21 +111,13 @@ class Trainer:
 
     def _noise_of_all(self, N, dtype, k):
         shapes = {l: (N, *self.net.shape(l)) for l in self.rule.noisy_layers(self.net)}
+        counter = (self.t, k) if k else (self.t,)
         if self.device_noise:
-            draw = device_normal(address(self.seed, "noise", self.t, *([k] if k else [])))
+            draw = device_normal(address(self.seed, "noise", *counter))
             return {l: self.setting["sigma"] * draw(shape, dtype) for l, shape in shapes.items()}
-        if k:
-            return self._draw((self.t, k), shapes, dtype)
-        drawn = self.ahead.pop((self.t, N), None)
-        eps = drawn() if drawn else self._draw((self.t,), shapes, dtype)
-        self.ahead = {(self.t + 1, N): later(self._draw, (self.t + 1,), shapes, dtype)}
-        return eps
-
-    def _draw(self, counter, shapes, dtype):
-        """The noise of a step, on the host. counter: (t,), or (t, k)."""
-        rng = stream(self.seed, "noise", *counter)
+        drawn = normals(stream(self.seed, "noise", *counter), shapes, dtype)
         sigma = dtype.type(self.setting["sigma"])
-        return {l: sigma * normal(rng, shape, dtype) for l, shape in shapes.items()}
+        return {l: sigma * e for l, e in drawn.items()}
 
     def _redraw(self, symbol, xp, drawn):
         """New arrays of a symbol for this step, as drawn at the beginning."""

@@ -8,11 +8,12 @@ import threading
 import numpy as np
 import pytest
 from checks import defaults
+from threadpoolctl import threadpool_info
 
 from ref import architectures, evaluation, parallel, rules, training
 from ref.linear.patches import Patches
 from ref.network import initial_parameters
-from ref.parallel import each, later, matmul, slices, threads
+from ref.parallel import each, matmul, slices, threads
 
 HOST = np.zeros(1)
 
@@ -57,13 +58,6 @@ def test_pieces_within_pieces(n_threads):
     assert sorted(done) == [(i, j) for i in range(7) for j in range(7)]
 
 
-def test_later(n_threads):
-    assert later(divmod, 7, 4)() == (1, 3)
-    result = later(divmod, 7, 0)
-    with pytest.raises(ZeroDivisionError):
-        result()
-
-
 @pytest.mark.parametrize("n, size", [(10, 3), (9, 3), (1, 5), (4, 0), (0, 2)])
 def test_slices_cover(n, size):
     pieces = slices(n, size, HOST)
@@ -71,17 +65,69 @@ def test_slices_cover(n, size):
     assert all(piece.stop - piece.start <= max(1, size) for piece in pieces)
 
 
-@pytest.mark.parametrize("m, k, n", [(300, 40, 7), (7, 40, 300), (64, 64, 64)])
+class Library:
+    """In the place of BLAS: which numbers of threads it was given."""
+
+    def __init__(self, count=7):
+        self.num_threads, self.given = count, []
+
+    def set_num_threads(self, n):
+        self.num_threads = n
+        self.given.append(n)
+
+
+@pytest.fixture
+def library(monkeypatch):
+    library = Library()
+    monkeypatch.setattr(parallel, "_libraries", lambda: [library])
+    return library
+
+
+def test_one_product_has_all_threads_and_pieces_have_one_each(n_threads, library):
+    A = Watched(library)
+    assert A.during == []
+    matmul(A, HOST)
+    assert A.during == [n_threads] and library.num_threads == 7
+    each(lambda piece: matmul(A, HOST), range(3), HOST)
+    assert A.during[1:] == [1, 1, 1] and library.num_threads == 7
+    each(lambda piece: each(lambda nested: matmul(A, HOST), range(2), HOST), range(2), HOST)
+    assert A.during[4:] == 4 * [1] and library.num_threads == 7
+    matmul(A, HOST)  # after pieces as before them
+    assert A.during[8:] == [n_threads]
+
+
+class Watched:
+    """A matrix that notes how many threads BLAS has when it is multiplied."""
+
+    def __init__(self, library):
+        self.library, self.during = library, []
+
+    def __matmul__(self, other):
+        self.during.append(self.library.num_threads)
+
+
+@pytest.mark.parametrize("work", [lambda: matmul(HOST, None),
+                                  lambda: each(lambda piece: 1 / 0, range(9), HOST)])
+def test_an_error_leaves_blas_its_threads(n_threads, library, work):
+    with pytest.raises((TypeError, ZeroDivisionError, ValueError)):
+        work()
+    assert library.num_threads == 7
+    test_one_product_has_all_threads_and_pieces_have_one_each(n_threads, library)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_the_library_is_found(n):
+    """NumPy's own has the threads that it is given."""
+    with parallel.blas(n):
+        found = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    assert found == [n]
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_a_large_product_in_pieces(n_threads, monkeypatch, m, k, n, order):
-    monkeypatch.setattr(parallel, "LARGE", 1000)
-    rng = np.random.default_rng(0)
-    A = np.asarray(rng.standard_normal((m, k)), order=order)
-    B = np.asarray(rng.standard_normal((k, n)), order=order)
-    C = matmul(A, B)
-    assert np.allclose(C, A @ B, rtol=1e-12, atol=1e-12)
-    assert C.flags.c_contiguous  # as the optimiser needs a gradient
-    assert matmul(A.astype("f4"), B.astype("f4")).dtype == np.float32
+def test_a_product_is_laid_out_by_rows(n_threads, order):
+    """As the optimiser needs a gradient."""
+    A, B = (np.asarray(np.ones(shape, "f4"), order=order) for shape in ((300, 40), (40, 70)))
+    assert matmul(A, B).flags.c_contiguous and matmul(A, B).dtype == np.float32
 
 
 @pytest.mark.parametrize("layers", [
@@ -89,8 +135,9 @@ def test_a_large_product_in_pieces(n_threads, monkeypatch, m, k, n, order):
     "conv 3x3x4/2, conv 5x5x6/1, dense 60, softmax 10"])
 @pytest.mark.parametrize("name", ["bp", "ao-sdtp"])
 def test_a_step_does_not_depend_on_the_threads(monkeypatch, layers, name):
-    """Three steps in float32 end bit for bit the same, but for large products cut elsewhere."""
-    monkeypatch.setattr(parallel, "LARGE", 1 << 40)
+    """Three steps in float32 end bit for bit the same, where BLAS cuts no product for its own."""
+    monkeypatch.setattr(parallel, "_libraries", lambda: [])
+    monkeypatch.setattr(parallel, "SIDE_BY_SIDE", 1)
     monkeypatch.setattr(parallel, "BLOCK", 1 << 12)
     for module in ("local", "conv"):
         monkeypatch.setattr(f"ref.linear.{module}.CACHE", 1 << 13)
@@ -101,7 +148,6 @@ def test_a_step_does_not_depend_on_the_threads(monkeypatch, layers, name):
     ends = []
     for count in (1, 2, 3):
         monkeypatch.setattr(parallel, "threads", lambda count=count: count)
-        monkeypatch.setattr("ref.training.later", later)
         monkeypatch.setattr(parallel, "_pool", None)
         rule = rules.get(name)
         net = rule.extend(architectures.build(layers, (14, 14, 2)))
@@ -147,14 +193,20 @@ def test_the_environment_limits_the_threads(monkeypatch, variable):
     assert threads() == every
 
 
-def test_blas_gets_one_thread_and_children_what_was_given():
-    """ref holds BLAS to one thread, and leaves the variable as it found it."""
-    code = ("import os, ref; import numpy; from ref.parallel import threads;"
-            "print(os.environ.get('OPENBLAS_NUM_THREADS'), threads())")
-    for given, expected in ((None, f"None {len(os.sched_getaffinity(0))}"), ("1", "1 1")):
-        env = {k: v for k, v in os.environ.items()
-               if k not in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")}
-        env |= {"OPENBLAS_NUM_THREADS": given} if given else {}
-        said = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True,
-                              text=True, check=True).stdout
-        assert said.strip() == expected
+@pytest.mark.parametrize("given", [None, "7"])
+def test_blas_soon_sleeps_and_children_get_what_was_given(given):
+    """ref shortens OpenBLAS's look-out while NumPy is loaded, and leaves the variable as it was."""
+    name = "OPENBLAS_THREAD_TIMEOUT"
+    code = f"""
+import os, sys
+class Loaded:
+    def find_spec(self, module, *rest):
+        if module == "numpy":
+            print(os.environ.get({name!r}))
+sys.meta_path.insert(0, Loaded())
+import ref
+print(os.environ.get({name!r}))"""
+    env = {k: v for k, v in os.environ.items() if k != name} | ({name: given} if given else {})
+    said = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True,
+                          text=True, check=True).stdout
+    assert said.split() == ([given, given] if given else ["20", "None"])

@@ -12,7 +12,7 @@ from checks import assert_close, assert_same_bits, every_case, make_case, map_le
 
 from ref import rules
 from ref.rules.rule import prefix
-from ref.seeds import PURPOSES, normal
+from ref.seeds import PURPOSES, normals, stream
 from ref.training import Trainer
 
 
@@ -170,9 +170,23 @@ def test_noise_is_a_function_of_seed_and_step():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_any_number_of_normal_numbers(shape, dtype):
     """Odd numbers too, although they are made in pairs."""
-    v = normal(np.random.default_rng(0), shape, np.dtype(dtype))
+    v = normals(np.random.default_rng(0), {1: shape}, np.dtype(dtype))[1]
     assert v.shape == shape and v.dtype == dtype
     assert np.isfinite(v).all() and len(np.unique(v)) == v.size
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_normal_numbers_of_several_arrays(dtype):
+    """They are those that one array after another would draw, by the formula, bit for bit."""
+    shapes, dtype = {3: (128, 33), 1: (5, 7), 2: (3, 3, 3)}, np.dtype(dtype)
+    together = normals(stream(0, "noise", 1), shapes, dtype)
+    rng = stream(0, "noise", 1)
+    for key, shape in shapes.items():
+        n = int(np.prod(shape))
+        radius = np.sqrt(-2 * np.log(1 - rng.random((n + 1) // 2, dtype=dtype)))
+        angle = 2 * np.pi * rng.random((n + 1) // 2, dtype=dtype)
+        expected = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:n]
+        assert np.array_equal(together[key], expected.reshape(shape)), key
 
 
 def test_streams_stay_where_they_are():
