@@ -27,7 +27,7 @@ setup(
         "plots": ["matplotlib"],
         "completion": ["shtab"],  # ref/commands.md
         "test": ["pytest", "ruff", "pillow"],
-        "compare": ["torch"],
+        "compare": ["torch", "jax"],
         # Adam's update compiled (ref/compiled.py): the same numbers, sooner
         "fast": ["numba"],
         "imagenet": ["pillow"],

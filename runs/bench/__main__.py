@@ -5,7 +5,6 @@ machine's own speed sets (floor.py), and with the time that others take for the 
 pair has a process of its own, for its peak memory.
 """
 
-import os
 import time
 
 from ref import architectures, rules
@@ -79,20 +78,11 @@ def check(args):
         build(arch, args.in_shape)
 
 
-def look(args):
-    """Say how busy the machine is. Raises load.Busy, unless --busy."""
-    others = load.look()
-    if others is not None:
-        tell(f"other processes take {others:.2f} of {os.cpu_count()} cores")
-        if not args.busy:
-            load.refuse(others)
-
-
 def work(args):
     side = gpu if args.backend == "cupy" else cpu
     check(args)
     if side is cpu:
-        look(args)
+        load.say(args.busy)
     results = []
     for arch in args.arch:
         for rule in args.rule:

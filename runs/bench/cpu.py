@@ -1,7 +1,7 @@
 """Time and memory of steps on the CPU, beside its peers' and the floor.
 
 Sides run alternately, in turns of a few steps each, so that a slow minute of the machine meets all
-of them; ratios are medians over turns.
+of them; ratios are medians over turns. A turn beside other work is taken again (load.py).
 """
 
 import os
@@ -18,7 +18,8 @@ from . import floor, load
 from .pair import batch, our_step, setup, state_bytes
 
 MIB = 1 << 20
-PEERS = {"torch": "PyTorch", "jax": "JAX jit"}
+TRIES = 4  # of each turn, on average
+PEERS = {"torch": "PyTorch", "jax": "JAX"}
 
 
 def peer(name):
@@ -48,11 +49,26 @@ def peak_memory():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
 
 
-def measure(arch, rule_name, args):
-    """The results of one pair, {name: value}, in a process of its own.
+def undisturbed(sides, args):
+    """[(the machine's limits, {side: seconds of a step}, cores that others took)] of each turn.
 
-    Raises load.Busy where other processes had too much of the machine meanwhile.
+    Raises load.Busy where others had too much of the machine in most of them.
     """
+    found = []
+    for _ in range(TRIES * args.turns):
+        watch = load.Watch()
+        limits = floor.limits(np, floor.seconds)
+        times = {name: turn(step, args) for name, step in sides.items()}
+        others = watch.others()
+        if args.busy or not load.too_much(others):
+            found.append((limits, times, others))
+        if len(found) == args.turns:
+            return found
+    raise load.Busy(others)
+
+
+def measure(arch, rule_name, args):
+    """The results of one pair, {name: value}, in a process of its own. Raises load.Busy."""
     use_threads(args.threads)
     trainer, images, labels = setup(arch, rule_name, args.batch_size, args.in_shape)
     ours = our_step(trainer, images, labels)
@@ -62,19 +78,12 @@ def measure(arch, rule_name, args):
     sides = {"ref": ours}
     for name in args.against:
         sides[name], _ = peer(name).side(trainer, rule_name, images, labels, threads())
-    times = {name: [] for name in sides}
-    limits, watch = [], load.Watch()
-    for _ in range(args.turns):
-        limits.append(floor.limits(np, floor.seconds))
-        for name, step in sides.items():
-            times[name].append(turn(step, args))
-    others = watch.others()
-    if not args.busy:
-        load.refuse(others)
+    limits, turns, others = zip(*undisturbed(sides, args), strict=True)
+    times = {name: [this[name] for this in turns] for name in sides}
     step_time = statistics.median(times["ref"])
     result = {
         "arch": arch, "rule": rule_name, "batch_size": args.batch_size, "threads": threads(),
-        "others": others,
+        "others": None if None in others else statistics.median(others),
         **{f"{name}_ms": 1e3 * statistics.median(turns) for name, turns in times.items()},
         "ref_ms_lowest": 1e3 * min(times["ref"]), "ref_ms_highest": 1e3 * max(times["ref"]),
         "examples_per_second": args.batch_size / step_time,

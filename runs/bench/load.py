@@ -7,7 +7,7 @@ machine's processors also count as taken while their host gives them to somebody
 import os
 import time
 
-from ref.common.command import UserError
+from ref.common.command import UserError, tell
 
 MOST = 0.25  # of one core, that others may take
 LOOK = 0.5  # seconds
@@ -15,7 +15,17 @@ CPU = "/proc/stat"
 
 
 class Busy(UserError):
-    """Others take too much of the machine; the message says how much."""
+    """Others take too much of the machine."""
+
+    def __init__(self, others):
+        self.others = others
+        super().__init__(
+            f"the machine is busy: other processes take {others:.2f} of its {os.cpu_count()} "
+            "cores, and no time measured so means anything: stop them, or give --busy to go on "
+            "all the same")
+
+    def __reduce__(self):  # it comes from another process (alone.py)
+        return Busy, (self.others,)
 
 
 class Watch:
@@ -40,12 +50,18 @@ def look():
     return watch.others()
 
 
-def refuse(others):
-    """Raise Busy where it is too much."""
-    if others is not None and others > MOST:
-        raise Busy(f"the machine is busy: other processes take {others:.2f} of its "
-                   f"{os.cpu_count()} cores, and no time measured so means anything: stop them, "
-                   "or give --busy to go on all the same")
+def say(busy):
+    """Say what others take. Raises Busy where it is too much, unless `busy` is given."""
+    others = look()
+    if others is not None:
+        tell(f"other processes take {others:.2f} of {os.cpu_count()} cores")
+    if too_much(others) and not busy:
+        raise Busy(others)
+
+
+def too_much(others):
+    """Whether a time that was measured beside them means nothing."""
+    return others is not None and others > MOST
 
 
 def _state():

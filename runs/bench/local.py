@@ -82,9 +82,7 @@ def work(args):
         import torch
     except ImportError:
         raise UsageError('PyTorch is not installed: pip install -e ".[compare]"') from None
-    others = load.look()
-    if not args.busy:
-        load.refuse(others)
+    load.say(args.busy)
     cpu.use_threads(args.threads)
     tell(f"batch {args.batch_size}, float32, {threads()} threads, PyTorch {torch.__version__}, "
          f"{os.cpu_count()} processors")
