@@ -39,8 +39,15 @@ def get_xp(x):
     return np
 
 
-def select(name):
+def on_host(x):
+    """Whether an array is NumPy's."""
+    return get_xp(x) is np
+
+
+def select(name, device=None):
     """The array module called `name` ("numpy" or "cupy").
+
+    device  the one to work on, a number: modulo how many there are; None for CUDA's own choice
 
     Raises BackendError if it is not installed, or finds no driver, device, library or memory.
     """
@@ -61,6 +68,8 @@ def select(name):
         hidden = "" if visible is None else f" (CUDA_VISIBLE_DEVICES is {visible!r})"
         raise BackendError(f"--backend cupy: no CUDA device to be seen{hidden}: "
                            "list them with nvidia-smi -L, or use --backend numpy")
+    if device is not None:
+        cupy.cuda.Device(device % count).use()
     try:
         square = cupy.zeros((2, 2), "float32") + 1  # needs the compiler NVRTC,
         cupy.asnumpy(square @ square)  # and cuBLAS

@@ -90,7 +90,7 @@ def begin(args, data=None, ranks=ALONE):
         raise UsageError(f"--device-noise: the rule {args.rule} has no noise")
     if args.device_noise and args.backend == "numpy":
         raise UsageError("--device-noise: only with --backend cupy, numpy has no device")
-    select(args.backend)
+    select(args.backend, ranks.local_rank)
     if data is None:
         args.data = args.data or "digits"
         data = open_data(find_data(args.data), args.validation)
@@ -156,7 +156,7 @@ def new_trainer(args, setting, net, ranks=ALONE):
     rule = rules.get(args.rule)
     initial = rule.initial_parameters(net, training.initial_stream(args.seed),
                                       np.dtype(args.dtype), setting)
-    params = to_device(initial, select(args.backend))
+    params = to_device(initial, select(args.backend, ranks.local_rank))
     device_noise = getattr(args, "device_noise", False)  # runs before it was there have no such key
     if rule.trainer and ranks.size > 1:
         raise UsageError(f"--mpi: the rule {args.rule} has a trainer of its own, for one process")

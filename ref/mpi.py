@@ -3,14 +3,9 @@
 mpi4py is asked for only with --mpi, and only here.
 """
 
-import contextlib
 import os
-import select
-import threading
 
-import numpy as np
-
-from .common.command import UsageError, one_line, say
+from .common.command import UsageError, one_line
 from .ranks import Ranks
 
 
@@ -25,9 +20,7 @@ def world():
                          'there, pip install ".[mpi]"; without one, ".[mpich]"') from None
     node = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED)
     share_out_cores(node.Get_size())
-    ranks = Ranks(MPI, MPI.COMM_WORLD, node.Get_rank())
-    watch(ranks, node)
-    return ranks
+    return Ranks(MPI, MPI.COMM_WORLD, node.Get_rank())
 
 
 def share_out_cores(processes):
@@ -37,38 +30,7 @@ def share_out_cores(processes):
         os.environ["OPENBLAS_NUM_THREADS"] = str(max(1, cpus // processes))
 
 
-def watch(ranks, node):
-    """Have a thread end this rank, with one line from one of them, when another one on this machine
-    is killed: who waits in an MPI call for a rank that is gone may wait for ever.
-
-    mpiexec and srun end the others too; which rank it was they do not say. A rank that ends with a
-    line of its own has set its flag in memory that all on the machine share.
-    """
-    if not hasattr(os, "pidfd_open"):  # not Linux
-        return
-    MPI, own = ranks.MPI, node.Get_rank()
-    window = MPI.Win.Allocate_shared(1, comm=node)
-    flags = {r: np.frombuffer(window.Shared_query(r)[0], np.uint8) for r in range(node.Get_size())}
-    flags[own][:] = 0
-    peers, handles = node.allgather((ranks.rank, os.getpid())), {}
-    for r, (rank, pid) in enumerate(peers):
-        if r != own:
-            with contextlib.suppress(OSError):
-                handles[os.pidfd_open(pid)] = r, rank, pid
-    ranks.flag, ranks.window = flags[own], window
-
-    def wait():
-        poll = select.poll()
-        for handle in handles:
-            poll.register(handle, select.POLLIN)
-        dead = [handles[handle] for handle, _ in poll.poll()]
-        r, rank, pid = dead[0]
-        if flags[r][0] or flags[own][0]:  # it has said why, or all of us are at the end
-            return
-        gone = {r for r, _, _ in dead}
-        if own == min(set(range(len(peers))) - gone):
-            say(f"error: rank {rank} of {ranks.size} (process {pid}) is gone, killed or crashed; "
-                "the last checkpoint is whole")
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+def opening(ranks):
+    """The line that names the ranks' processes: of one that is killed mpiexec gives the number."""
+    where = ranks.comm.gather(f"{os.getpid()} on {ranks.MPI.Get_processor_name()}")
+    return f"{ranks.size} ranks, processes {', '.join(where)}" if ranks.rank == 0 else None

@@ -26,6 +26,7 @@ from .common.command import UsageError, tell
 from .evaluate import restore
 from .network import flat, forward
 from .normalisation import of_network
+from .ranks import ALONE
 from .run import Run
 
 AHEAD = 1000  # examples that are predicted at a time
@@ -88,7 +89,8 @@ def fit(rule, arch=begin.DEFAULTS["arch"], data=None, test=None, verbose=False, 
     test        (x, y) of the same kind; without it the last sixth of data=(x, y) is set apart
     verbose     print what ref.train prints
     given       any option of ref.train: epochs=5, seed=1, lr=1e-3, schedule="alternating"; with
-                out="FOLDER" the run is written there as it goes, with checkpoints
+                out="FOLDER" the run is written there as it goes, with checkpoints; mpi=True on
+                every rank of an MPI job (ref/mpi.md), with the same data
     Raises UserError; training.Diverged where a loss is no number any more.
     """
     args = _arguments(rule, arch, given)
@@ -99,15 +101,20 @@ def fit(rule, arch=begin.DEFAULTS["arch"], data=None, test=None, verbose=False, 
         raise UsageError("test: only with data=(x, y)")
     else:
         opened, args.data = None, data if data is None else str(data)
+    ranks = ALONE
+    if args.mpi:
+        from . import mpi
+
+        ranks = mpi.world()
     folder.check_free(args.out)
-    new = begin.begin(args, opened)
+    new = begin.begin(args, opened, ranks)
     config = new.config("ref.fit")
     out = lock = None
-    if args.out is not None:
+    if args.out is not None and ranks.rank == 0:
         out, lock = folder.create(args.out, None)
         folder.write_config(out, config)
-    say = tell if verbose else None
-    if verbose:
+    say = tell if verbose and ranks.rank == 0 else None
+    if say:
         tell(*lines.opening(out or "memory", config, new.data))
     run = Run(out, lock, config, new.data, new.trainer, tell=say)
     with warnings.catch_warnings():

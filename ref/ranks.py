@@ -30,7 +30,7 @@ class Elsewhere(Exception):
 class Alone:
     """One process."""
 
-    rank, size = 0, 1
+    rank, size, local_rank = 0, 1, None
     who = ""  # before the text of an error
     counts = True  # whether this rank has rows of the batch that is trained on
 
@@ -55,9 +55,6 @@ class Alone:
     def together(self, work):
         return work()
 
-    def end(self):
-        pass
-
     def abort(self, status):
         pass
 
@@ -75,8 +72,6 @@ class Ranks:
     local_rank  number of this rank among those on its machine
     on_device   whether the MPI library takes a GPU's memory; if not, gradients go through the host
     """
-
-    flag = np.zeros(1, np.uint8)  # set when this rank ends in order; mpi.watch has one that is seen
 
     def __init__(self, MPI, comm, local_rank=0, on_device=False):
         self.MPI, self.comm, self.local_rank, self.on_device = MPI, comm, local_rank, on_device
@@ -160,14 +155,8 @@ class Ranks:
             raise UserError(self.who + one_line(problem)) from None
         raise problem
 
-    def end(self):
-        """Wait until every rank is here: what follows is the end of the process."""
-        self.flag[:] = 1
-        self.comm.Barrier()
-
     def abort(self, status):
         """End every rank at once, after a line that says why."""
-        self.flag[:] = 1
         self.comm.Abort(status)
 
     def fail(self):

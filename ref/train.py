@@ -233,6 +233,8 @@ def work():
 
                 ranks = mpi.world()
             run = ranks.together(lambda: resume(args, ranks) if args.resume else start(args, ranks))
+            if args.mpi and (line := mpi.opening(ranks)):
+                tell(line)
         except KeyboardInterrupt as stop:
             return say("interrupted before training began; give the command again",
                        128 + getattr(stop, "number", signal.SIGINT))
@@ -247,8 +249,6 @@ def work():
         if backend.is_device_error(error):
             raise UserError(f"the device failed ({reason(error)})") from None
         raise
-    finally:
-        ranks.end()
 
 
 def main():

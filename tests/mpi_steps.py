@@ -63,7 +63,6 @@ def main():
                       for key, array in train(*case, dtype, ranks).items()}
     if ranks.rank == 0:
         np.savez(sys.argv[1], **found)
-    ranks.end()
 
 
 if __name__ == "__main__":

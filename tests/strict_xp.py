@@ -605,8 +605,21 @@ def get_default_memory_pool():
     return SimpleNamespace(total_bytes=lambda: 123 << 20)
 
 
+
+class _Device:
+    """devices: the numbers that were chosen, the last one last."""
+
+    devices = []
+
+    def __init__(self, number):
+        self.number = number
+
+    def use(self):
+        self.devices.append(self.number)
+
+
 cuda = SimpleNamespace(
-    Event=_Event, get_elapsed_time=_get_elapsed_time,
+    Device=_Device, Event=_Event, get_elapsed_time=_get_elapsed_time,
     runtime=SimpleNamespace(
         CUDARuntimeError=CUDARuntimeError,
         getDeviceCount=_runtime("getDeviceCount", 1), getDevice=_runtime("getDevice", 0),

@@ -24,12 +24,16 @@ BRIEF = ("", " --turns 1 --steps 1 --warm-up 0 --seconds 0.01 --batch-size 2 --b
 HERE = ("cupy", "numpy") if importlib.util.find_spec("cupy") is None else ("", "")
 NO_TORCH = (" --against torch", "") if importlib.util.find_spec("torch") is None else ("", "")
 NO_PLOTS = importlib.util.find_spec("matplotlib") is None
+# without mpi4py the same command, as one process
+RANKS = ([("", "")] if importlib.util.find_spec("mpi4py") else
+         [("mpiexec -n 2 ", ""), (" --mpi", "")])
 SMALL = "\"local 3x3x2/4, softmax 10\""
 
 DOCUMENTS = ("README.md", "NOTES.md", "data_prep/README.md", "runs/README.md",
              "runs/results/discussion.md", "runs/speed.md", "ref/reference/FORMAT.md",
              "ref/reference/residual.md", "ref/commands.md", "ref/plots.md",
              "ref/linear/README.md", "ref/units/README.md", "ref/export.md", "ref/gpu.md",
+             "ref/mpi.md",
              "tests/soak.md")
 # blocks that begin so: rooms, verify's answer, what the main job prints
 NO_COMMANDS = ("ref/common/", "first to differ:", "epoch  19")
@@ -96,6 +100,10 @@ COMMANDS = {
     "python -m ref.reference write lc.h5": [("mnist-lc", SMALL + " --in-shape 28x28x1")],
     "python -m ref.reference verify lc.h5": [],
     "python -m ref.reference verify MINE.h5 --against dtp.h5": [("MINE.h5", "dtp.h5")],
+    ".venv/bin/pip install -e \".[mpich]\"": LONG,
+    "mpiexec -n 2 python -m ref.train --mpi --rule dtp": [*RANKS, EPOCH],
+    "mpiexec -n 3 python -m ref.train --mpi --resume": [
+        (a.replace("2", "3"), b) for a, b in RANKS] + [("30", "2")],
     ".venv/bin/pip install \"cupy-cuda12x[ctk]\"": LONG,
     ".venv/bin/pip install \"cupy-cuda13x[ctk]\"": LONG,
     "python -m pytest -rs tests/test_gpu.py": GATE,
@@ -160,7 +168,7 @@ def test_the_blocks_are_found():
     assert len(blocks("")) == len(BLOCKS) + len(NO_COMMANDS)
     kinds = {line[3:] for name in DOCUMENTS
              for line in (ROOT / name).read_text().splitlines() if line.startswith("```")}
-    assert kinds == {"", "python", "bibtex"}
+    assert kinds == {"", "python", "bibtex", "sh"}
     assert commands(["a b \\", "    c   # d", "", "e # f", "g  # h"]) == [
         ("a b c", "d"), ("e", "f"), ("g", "h")]
 

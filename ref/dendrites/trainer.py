@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..backend import get_xp
+from ..backend import on_host
 from ..common.command import UsageError
 from ..heap import keep_freed_memory
 from ..network import zero_parameters
@@ -21,7 +21,7 @@ class Trainer:
 
     def __init__(self, net, rule, params, setting, seed, device_noise=False):
         model.check(setting)
-        if get_xp(params["W"][1]) is not np:
+        if not on_host(params["W"][1]):
             raise UsageError("--backend cupy: segregated dendrites run on NumPy; one image at a "
                              "time is too little work for a GPU")
         keep_freed_memory()
