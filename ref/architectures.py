@@ -93,7 +93,7 @@ def build(name, in_shape=None, output="probabilities"):
         expected, layers = NAMED[name]
         if in_shape is not None and tuple(in_shape) != expected:
             raise ArchitectureError(
-                f"{name} takes {_x(expected)} inputs, but the data has {_x(in_shape)}")
+                f"{name} takes {_x(expected)} inputs, not {_x(in_shape)}")
         in_shape = expected
     elif re.search(r"[\s,]|^reconstruction$", name.strip()):
         layers = name
@@ -170,19 +170,19 @@ def _words(net, l):
 
 def work():
     from . import rules
-    from .common.command import Parser, count, tell
+    from .common.command import Parser, count, image_shape, tell
 
     p = Parser(prog="python -m ref.architectures",
                description="Print what networks hold and cost: layers, parameters, memory.")
     p.add_argument("--arch", help="a name or a line of layers (default: all that have a name)")
-    p.add_argument("--in-shape", default="28x28x1", metavar="HxWxC",
-                   help="input of a network given by its layers (default %(default)s)")
+    p.add_argument("--in-shape", type=image_shape, metavar="HxWxC",
+                   help="input of a network given by its layers (default 28x28x1)")
     p.add_argument("--rule", choices=rules.NAMES, metavar="RULE",
                    help=f"whose inverses and feedback to count too: {', '.join(rules.NAMES)}")
     p.add_argument("--batch-size", type=count, default=128, help="default %(default)s")
     args = p.parse_args()
     for name in [args.arch] if args.arch else NAMED:
-        in_shape = None if name in NAMED else read_shape(args.in_shape)
+        in_shape = args.in_shape or (None if name in NAMED else (28, 28, 1))
         net, trained = build(name, in_shape), FORWARD
         if args.rule:
             rule = rules.get(args.rule)
@@ -194,13 +194,6 @@ def main():
     from .common import command
 
     command.run(work)
-
-
-def read_shape(text):
-    """Read "28x28x1" as (28, 28, 1). Raises ArchitectureError."""
-    if not re.fullmatch(r"[1-9]\d{0,5}x[1-9]\d{0,5}x[1-9]\d{0,5}", text, re.A):
-        raise ArchitectureError(f"{text!r} is not HEIGHTxWIDTHxCHANNELS, such as 28x28x1")
-    return tuple(int(size) for size in text.split("x"))
 
 
 if __name__ == "__main__":

@@ -28,10 +28,11 @@ DEFAULTS = {
     "checkpoint_minutes": 10, "resume": None, "allow_changed_data": False,
     "init": None, "mpi": False, "normalise": "none",
 }
+CROP_PADDING = Option("crop_padding", "", high=1000, whole=True)
 # What these may be, for Python; on the command line argparse holds them to the same.
 LIMITS = (
     Option("epochs", "", low=1, whole=True), Option("seed", "", high=2**128 - 1, whole=True),
-    Option("validation", "", whole=True), Option("crop_padding", "", whole=True),
+    Option("validation", "", whole=True), CROP_PADDING,
     Option("checkpoint_every", "", low=1, whole=True), Option("checkpoint_minutes", "", above=True),
     Option("dtype", "", choices=("float32", "float64")), Option("flip", "", choices=FLIPS),
     Option("backend", "", choices=("numpy", "cupy")),

@@ -10,16 +10,15 @@ The file is written beside, flushed to the disk and renamed, so a crash at any m
 checkpoint. A digest over everything tells a damaged file from a whole one.
 """
 
-import hashlib
 import json
 import os
 from pathlib import Path
 
 import h5py
-import numpy as np
 
-from .common import hdf5, untrusted
+from .common import hdf5, schema, untrusted
 from .common.command import UserError
+from .common.digest import digest
 from .common.files import write
 from .folder import LOCK, FolderError
 
@@ -32,16 +31,6 @@ NUMERICS = 1
 
 class CheckpointError(Exception):
     """A checkpoint that is damaged or of another kind; the message says what is wrong."""
-
-
-def _digest(arrays, text):
-    """SHA-256 of names, types, shapes, bytes and the state's text."""
-    total = hashlib.sha256(text.encode())
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        total.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        total.update(array.data if array.size else b"")
-    return total.hexdigest()
 
 
 def exists(folder):
@@ -81,7 +70,7 @@ def save(folder, arrays, state):
 
     def fill(path):
         with h5py.File(path, "w") as file:
-            file.attrs.update(format=FORMAT, version=VERSION, digest=_digest(arrays, text))
+            file.attrs.update(format=FORMAT, version=VERSION, digest=digest(arrays, text))
             file["state"] = text
             for name, array in arrays.items():
                 file[f"arrays/{name}"] = array
@@ -135,14 +124,14 @@ def _read(path):
             untrusted.check_claims(file, [state, *found.values()])
             text = state.asstr()[()]
             arrays = {name: hdf5.array(array) for name, array in found.items()}
-            digest = hdf5.attribute(file, "digest")
+            said = hdf5.attribute(file, "digest")
         except UserError as error:
             raise CheckpointError(f"{path}: {error}") from None
         except (*hdf5.TROUBLE, AttributeError) as error:
             raise CheckpointError(f"{path} is damaged: {hdf5.reason(error)}") from None
-    if digest != _digest(arrays, text):
+    if said != digest(arrays, text):
         raise CheckpointError(f"{path} is damaged (its digest does not match)")
-    return arrays, json.loads(text)
+    return arrays, schema.read_json(path, schema.keys({}), CheckpointError, text)
 
 
 def _arrays(file):

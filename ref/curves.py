@@ -4,13 +4,13 @@ A quantity is a row of panels: of an error one panel for each part of the data, 
 has (angles, ratios of norms, inverse losses) one for each layer. All runs are in each of them.
 """
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import architectures, folder, rules
 from .common.command import UsageError
+from .config import read as read_config
 from .run import DEFAULT_EPOCHS
 
 PARTS = {"train": 0.05, "validation": 0.25, "test": 0.25}  # and how early errors are no matter
@@ -57,17 +57,7 @@ class Curves:
     @classmethod
     def read(cls, path):
         """Those of a run's folder. Raises FolderError where there is none."""
-        try:  # less than folder.read_config asks: a run of an earlier day has curves too
-            config = json.loads((Path(path) / "config.json").read_text())
-            for keys in (("arguments", "arch"), ("arguments", "seed"), ("arguments", "epochs"),
-                         ("data", "name"), ("hyperparameters", "lr")):
-                config[keys[0]][keys[1]]
-        except (OSError, ValueError, KeyError, TypeError):
-            raise folder.FolderError(
-                f"{path}: not a run's folder (it has no whole config.json)") from None
-        if config["arguments"].get("rule") not in rules.ALL:
-            raise folder.FolderError(f"{path}: config.json has an unknown rule")
-        return cls(Path(path), config, folder.read_metrics(path))
+        return cls(Path(path), read_config(path), folder.read_metrics(path))
 
     @property
     def arguments(self):

@@ -2,11 +2,13 @@
 
 import numpy as np
 
-from . import architectures, evaluation, folder, rules
+from . import architectures, evaluation, folder
 from .backend import is_device_error, select, to_device
 from .begin import build
 from .common import command
 from .common.command import Parser, UserError
+from .config import complete
+from .config import read as read_config
 from .data import open_data
 from .find import find_data, find_recorded
 from .lines import percent, unit_of
@@ -37,6 +39,8 @@ def restore(net, path, arrays):
                 found = "missing" if stored is None else f"{stored.dtype} {stored.shape}"
                 raise folder.FolderError(
                     f"{path}: {name} is {found}, the network's is {zeros.shape}")
+            if not np.isfinite(stored).all():
+                raise folder.FolderError(f"{path}: {name} is not all finite numbers")
             layers[l] = stored
     return params
 
@@ -44,10 +48,8 @@ def restore(net, path, arrays):
 def report(run, data_name, backend):
     """Lines for a person: error and loss on each part, and the error of each class."""
     xp = select(backend)
-    config = folder.read_config(run)
+    config = complete(read_config(run))
     arguments, setting = config["arguments"], config["hyperparameters"]
-    if arguments["rule"] not in rules.ALL or arguments["dtype"] not in ("float32", "float64"):
-        raise folder.FolderError(f"{run}: config.json has an unknown rule or dtype")
     arrays = folder.read_parameters(run)
     data = open_data(find_data(data_name) if data_name else find_recorded(config, run))
     net = build(arguments["arch"], arguments["rule"], setting, data, config.get("normalisation"))

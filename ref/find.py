@@ -49,7 +49,7 @@ def find_recorded(config, run, changed=False):
     changed  take the file of that place or name also where it holds something else
     Raises UsageError where no file here has the digest, DataFormatError where one can't be read.
     """
-    name, digest = str(config["data"]["name"]), config["data"]["digest"]
+    name, digest = config["data"]["name"], config["data"].get("digest")
     named = f"{name}.h5"
     above = [parent / FOLDER / named for parent in Path(run).resolve().parents]
     likely = [Path(str(config["data"].get("path") or named)), FOLDER / named]

@@ -9,15 +9,18 @@
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import h5py
 
-from .common import files, hdf5, untrusted
+from .common import files, hdf5, schema, untrusted
 from .common.command import UserError
+from .common.digest import digest
 from .common.files import write
 
 LOCK = ".lock"
+NEEDED = ("epoch", "train_error", "test_error", "seconds")  # columns of metrics.csv
 # what may be there before a run begins: runs/jobs.py's log of what it prints is
 NOT_YET_A_RUN = (LOCK, "log.txt")
 
@@ -110,24 +113,11 @@ def config_bytes(config):
     return (json.dumps(config, indent=2) + "\n").encode()
 
 
-def read_config(folder):
-    """A run's config. Raises FolderError where there is none, or not a whole one."""
-    try:
-        config = json.loads((Path(folder) / "config.json").read_text())
-        for keys in (("arguments", "arch"), ("arguments", "rule"), ("arguments", "dtype"),
-                     ("arguments", "seed"), ("data", "name"), ("data", "digest"),
-                     ("hyperparameters", "batch_size")):
-            config[keys[0]][keys[1]]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise FolderError(f"{folder}: not a run's folder (it has no whole config.json)") from None
-    return config
-
-
 def write_metrics(folder, rows):
     """rows: one dict an epoch, all with the same keys; numbers in full precision."""
 
     def fill(path):
-        with open(path, "w", newline="") as file:
+        with open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=rows[0].keys())
             writer.writeheader()
             writer.writerows(rows)
@@ -136,25 +126,47 @@ def write_metrics(folder, rows):
 
 
 def read_metrics(folder):
-    """[{column: number}], a row an epoch; [] where there is none yet. A row that is not whole ends
-    the list: a file copied by other means than `write` may stop in the middle of one.
+    """[{column: number}], a row an epoch; [] where there is none yet. The last row may stop in the
+    middle, in a file copied by other means than `write`: it is then as if it were not there.
 
-    Raises FolderError where the file can't be read.
+    Raises FolderError, in one line with file, row and column, for anything else.
     """
-    rows = []
+    path = Path(folder) / "metrics.csv"
     try:
-        with open(Path(folder) / "metrics.csv", newline="") as file:
-            for row in csv.DictReader(file):
-                if None in row or None in row.values():
-                    break
-                rows.append({key: float(value) for key, value in row.items()})
+        columns, rows, ended = schema.read_csv(path, FolderError)
     except FileNotFoundError:
-        pass
-    except ValueError:
-        pass
-    except OSError as error:
-        raise FolderError(f"{folder}: can't read metrics.csv ({error.strerror})") from None
-    return rows
+        return []
+    if not rows and columns and not ended:  # not even its first line is whole
+        return []
+    for name in NEEDED:
+        if name not in columns:
+            raise FolderError(f"{path}: it has no column {name}")
+    found = []
+    for k, row in enumerate(rows, 1):
+        try:
+            found.append(_numbers(row, k))
+        except ValueError as wrong:
+            if k == len(rows) and (row is None or not ended):
+                break
+            raise FolderError(f"{path}: row {k}: {wrong}") from None
+    return found
+
+
+def _numbers(row, k):
+    """Row k of metrics.csv as numbers. Raises ValueError. An angle alone may be NaN: of zeros."""
+    if row is None:
+        raise ValueError("it has not every column")
+    found = {}
+    for name, text in row.items():
+        try:
+            found[name] = float(text)
+        except ValueError:
+            raise ValueError(f"{name} is {schema.shown(text)}, no number") from None
+        if not math.isfinite(found[name]) and "angle" not in name:
+            raise ValueError(f"{name} is {schema.shown(text)}, no finite number")
+    if found["epoch"] != k:
+        raise ValueError(f"epoch is {schema.shown(row['epoch'])}, expected {k}")
+    return found
 
 
 def write_parameters(folder, arrays):
@@ -162,6 +174,7 @@ def write_parameters(folder, arrays):
 
     def fill(path):
         with h5py.File(path, "w") as file:
+            file.attrs["digest"] = digest(arrays)
             for name, array in arrays.items():
                 file[name] = array
 
@@ -181,7 +194,11 @@ def read_parameters(folder):
         try:
             found = {name: untrusted.dataset(file, name) for name in untrusted.names(file, path)}
             untrusted.check_claims(file, found.values())
-            return {name: hdf5.array(array) for name, array in found.items()}
+            arrays = {name: hdf5.array(array) for name, array in found.items()}
+            said = hdf5.attribute(file, "digest")  # runs of an earlier day have none
+            if said is not None and said != digest(arrays):
+                raise UserError("it is damaged (its digest does not match)")
+            return arrays
         except hdf5.TROUBLE as error:
             raise FolderError(f"{path} is damaged: {hdf5.reason(error)}") from None
         except UserError as error:

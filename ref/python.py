@@ -23,6 +23,8 @@ from . import architectures, begin, evaluation, folder, imported, lines, rules, 
 from .arrays import arrays_as_data
 from .backend import to_host
 from .common.command import UsageError, tell
+from .config import complete
+from .config import read as read_config
 from .evaluate import restore
 from .network import flat, forward
 from .normalisation import of_network
@@ -131,10 +133,8 @@ def fit(rule, arch=begin.DEFAULTS["arch"], data=None, test=None, verbose=False, 
 
 def load(path):
     """The Fitted of a folder that ref.train or Fitted.save wrote. Raises FolderError."""
-    config = folder.read_config(path)
+    config = complete(read_config(path))
     arguments, setting = config["arguments"], config["hyperparameters"]
-    if arguments["rule"] not in rules.ALL:
-        raise folder.FolderError(f"{path}: config.json has an unknown rule")
     in_shape = config["data"].get("in_shape")
     net = architectures.build(arguments["arch"], tuple(in_shape) if in_shape else None,
                               setting.get("output", "probabilities"))

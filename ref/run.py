@@ -14,9 +14,11 @@ from tqdm import tqdm
 from . import alignment, checkpoint, evaluation, folder, lines, schedules, training
 from .augmentation import augment
 from .backend import select, to_host
+from .common import schema
 from .common.command import NOBODY_READS, Stopped, discard_output, tell
 from .network import flat
 from .seeds import stream
+from .state import SCHEMA, check
 
 DEFAULT_EPOCHS = 20
 IDENTITY = ("arch", "rule", "dtype", "seed", "init", "validation", "device_noise")  # of arguments
@@ -57,7 +59,7 @@ class Run:
         given, standard = self.config["arguments"], {"validation": 0, "device_noise": False}
         return {key: given.get(key, standard.get(key)) for key in IDENTITY} | {
             "schedule": None, **self.setting, **self.config["augmentation"],
-            "data": self.config["data"]["digest"], "numerics": checkpoint.NUMERICS}
+            "data": self.config["data"].get("digest"), "numerics": checkpoint.NUMERICS}
 
     def save(self):
         """Write a checkpoint. Raises OSError."""
@@ -78,9 +80,11 @@ class Run:
         })
         self.saved = time.monotonic()
 
-    def restore(self, arrays, state):
-        """Take over a checkpoint's state. Raises FolderError if it is another run's."""
+    def restore(self, arrays, state, changed_data=False):
+        """Take over a checkpoint's state. Raises FolderError if it is of no such run."""
+        state = schema.check(state, SCHEMA, f"{self.out}: its checkpoint", folder.FolderError)
         checkpoint.check_identity(self.out, state["identity"], self.identity())
+        check(self, state, arrays, changed_data)
         places = {f"parameters/{n}": p for n, p in
                   flat(self.trainer.params).items()}
         for group, kept in self.trainer.state.items():
@@ -89,11 +93,12 @@ class Run:
                 places |= {f"{group}/{moment}/{n}": p for n, p in kept[moment].items()}
         places |= {f"carried/{n}": a for n, a in self.trainer.carried.items()}
         for name, place in places.items():
-            if name not in arrays or arrays[name].shape != place.shape:
-                raise folder.FolderError(
-                    f"{self.out}: the checkpoint's {name} is "
-                    f"{'missing' if name not in arrays else arrays[name].shape}, "
-                    f"the network's is {place.shape}")
+            is_there = name in arrays and (arrays[name].shape, arrays[name].dtype)
+            if is_there != (place.shape, place.dtype):
+                found = f"{is_there[1]} {is_there[0]}" if is_there else "missing"
+                raise folder.FolderError(f"{self.out}: the checkpoint's {name} is {found}, "
+                                         f"the network's is {place.dtype} {place.shape}")
+        for name, place in places.items():
             place[...] = self.xp.asarray(arrays[name])
         self.trainer.t = state["t"]
         self.epoch, self.pass_number, self.batch = state["epoch"], state["pass"], state["batch"]
@@ -119,8 +124,7 @@ class Run:
             start = time.perf_counter()
             rule = self.trainer.rule
             self.trainer.factors = schedules.factors(self.setting, rule.trains, self.epoch)
-            first = schedules.pretraining(self.setting, rule.trains) if self.epoch == 1 else []
-            todo = first + training.passes(rule, self.setting.get("schedule"), self.epoch)
+            first, todo = self.passes(self.epoch)
             while self.pass_number < len(todo):
                 self.one_pass(*todo[self.pass_number], label=f"epoch {self.epoch}/{epochs}")
                 self.row |= self.tally.over(self.ranks).means()
@@ -140,6 +144,12 @@ class Run:
                 if not due:
                     self.save()
                 raise Stopped(stop)
+
+    def passes(self, epoch):
+        """(the passes that come before all epochs, these and those of an epoch)."""
+        rule = self.trainer.rule
+        first = schedules.pretraining(self.setting, rule.trains) if epoch == 1 else []
+        return first, first + training.passes(rule, self.setting.get("schedule"), epoch)
 
     def one_pass(self, number, phase, label):
         """The rest of one pass over the training data."""

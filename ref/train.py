@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import architectures, backend, checkpoint, folder, imported, lines, rules, show, training
 from .augmentation import FLIPS
-from .begin import begin, build, new_trainer
+from .begin import CROP_PADDING, begin, build, new_trainer
 from .common import command, version
 from .common.command import (
     NOBODY_READS,
@@ -31,10 +31,12 @@ from .common.command import (
 )
 from .common.command import one_line as reason
 from .common.names import file_name
+from .config import complete
+from .config import read as read_config
 from .data import DataFormatError, open_data
 from .find import find_data, find_recorded
 from .normalisation import KINDS as NORMALISATIONS
-from .options import add_setting_arguments, positive, whole
+from .options import add_setting_arguments, positive, typed
 from .ranks import ALONE, Elsewhere
 from .run import DEFAULT_EPOCHS, Run
 
@@ -87,7 +89,7 @@ def parser():
     c.add_argument("--allow-changed-data", action="store_true",
                    help="resume though the data file is not the one it was trained on")
     g = p.add_argument_group("augmentation of the training images (defaults depend on the data)")
-    g.add_argument("--crop-padding", type=whole, metavar="PIXELS",
+    g.add_argument("--crop-padding", type=typed(CROP_PADDING), metavar="PIXELS",
                    help="random crops after padding (default: 4 for cifar10, else 0)")
     g.add_argument("--flip", choices=FLIPS, help="default: horizontal for cifar10, else none")
     p.add_argument("--normalise", choices=NORMALISATIONS, default="none",
@@ -129,7 +131,7 @@ def resume(args, ranks):
             raise UsageError(f"{name}: the rest of a resumed run is as it was started; "
                              f"it takes only {', '.join(RESUME_OPTIONS)}")
     out = Path(args.resume)
-    config = folder.read_config(out)
+    config = complete(read_config(out))
     if not checkpoint.can_go_on(out):
         raise UsageError(f"--resume {out}: it has results but no checkpoint to go on from: whoever "
                          "removed that kept the results alone")
@@ -145,7 +147,7 @@ def resume(args, ranks):
     path = find_data(args.data) if args.data else find_recorded(
         config, out, args.allow_changed_data)
     data = open_data(path, arguments["validation"])
-    if data.digest != config["data"]["digest"] and not args.allow_changed_data:
+    if data.digest != config["data"].get("digest") and not args.allow_changed_data:
         raise UsageError(f"{data.path} is not the file that {out} was trained on (its digest "
                          "differs); put that one back, or add --allow-changed-data")
     setting = config["hyperparameters"]
@@ -154,13 +156,13 @@ def resume(args, ranks):
     if ranks.rank:
         run = Run(None, None, config, data, trainer, tell=None)
         if found := checkpoint.load(out, warn=lambda line: None):
-            run.restore(*found)
+            run.restore(*found, args.allow_changed_data)
         return run
     run = Run(out, folder.lock(out), config, data, trainer)
     try:
         found = checkpoint.load(out, warn=say)
         if found:
-            run.restore(*found)
+            run.restore(*found, args.allow_changed_data)
         config.setdefault("resumed", []).append(
             {"command": command.command_line(MODULE), "commit": version.commit()})
         folder.write_config(out, config)  # now that nothing is refused any more
@@ -176,6 +178,8 @@ def resume(args, ranks):
             imported.apply(imported.read(arguments["init"]), trainer)
     else:
         done = run.epoch > (arguments["epochs"] or DEFAULT_EPOCHS)
+        if done:  # metrics.csv may have lost rows since
+            folder.write_metrics(out, run.rows)
         tell(f"{out}: all {run.epoch - 1} epochs are done; --epochs can be raised" if done else
              f"{out}: going on in epoch {run.epoch}, after {run.trainer.t} steps")
     return run

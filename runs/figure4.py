@@ -7,6 +7,7 @@ beside them as it was after as many epochs.
 """
 
 from ref import plots
+from ref.common import schema
 from ref.common.command import count, tell
 from ref.common.names import file_name
 
@@ -15,6 +16,9 @@ from .command import RECORDED, is_record
 from .figures import BESIDE
 
 MOST = 1000  # units, in the paper
+SCHEDULES = ("parallel", "alternating")
+ABOUT = schema.keys({"network": schema.one_of(paper.COLUMNS), "data": schema.text,
+                     "epochs": schema.whole(1), "schedule": schema.one_of(SCHEDULES)})
 SIZES = [0, 32, 128, 256, 512, 1000]
 
 
@@ -24,7 +28,7 @@ def parser():
     p.add_argument("--net", choices=("fc", "lc"), default="fc", help="default %(default)s")
     p.add_argument("--aux", type=command.numbers, default=SIZES, metavar="UNITS,...",
                    help="default " + ",".join(map(str, SIZES)))
-    p.add_argument("--schedule", choices=("parallel", "alternating"), default="parallel",
+    p.add_argument("--schedule", choices=SCHEDULES, default="parallel",
                    help="default %(default)s")
     p.add_argument("--epochs", type=count, default=10, help="default %(default)s; the paper's: 500")
     p.add_argument("--seeds", type=command.numbers, default=[0], metavar="SEED,...",
@@ -119,9 +123,10 @@ def write(out, column, data_name, schedule, epochs, rows, **about):
 
 
 def write_recorded(out, about):
-    """Draw again, of the recorded curves, what a figure's JSON is about."""
+    """Draw again, of the recorded curves, what a figure's JSON is about; nothing where none is."""
     what = [about[key] for key in ("network", "data", "schedule", "epochs")]
-    write(out, *what, list(recorded_rows(*what)))
+    if rows := list(recorded_rows(*what)):
+        write(out, *what, rows)
 
 
 def work(args):

@@ -5,13 +5,12 @@ that diverged counts as chance in figure5.csv; in the picture, whose bins are wh
 such are only counted.
 """
 
-import json
 import math
 
 from ref import curves, plots
 from ref.folder import FolderError
 
-from . import command, output
+from . import command, output, searches
 
 BINS = 20
 
@@ -22,12 +21,9 @@ def parser():
 
 def read(place):
     """A search's folder: (what search.json says, accuracies in % of those that ended, diverged)."""
-    try:
-        about = json.loads((place / "search.json").read_text())
-    except (OSError, ValueError):
-        raise FolderError(f"{place}: not a search's folder (it has no search.json)") from None
-    rows = [row for row in output.read_csv(place / "configs.csv") if row["error"]]
-    accuracy = {state: [100 - float(row["error"]) for row in rows if
+    about, rows = searches.read(place)
+    rows = [row for row in rows if row["error"] is not None]
+    accuracy = {state: [100 - row["error"] for row in rows if
                         (row["state"] == "diverged") == (state == "diverged")]
                 for state in ("ended", "diverged")}
     return about | {"whose": command.whose(place)}, accuracy
@@ -74,8 +70,8 @@ def folders(out):
 
 def find(out):
     """Every search of a classifier that is recorded or in `out`."""
-    searches = [read(path) for path in folders(out)]
-    return [found for found in searches if not math.isnan(found[0]["chance"])
+    read_all = [read(path) for path in folders(out)]
+    return [found for found in read_all if not math.isnan(found[0]["chance"])
             and any(found[1].values())]
 
 
@@ -93,11 +89,11 @@ def write(out, searches):
 
 
 def work(args):
-    searches = find(args.out)
-    if not searches:
+    found = find(args.out)
+    if not found:
         raise FolderError(f"{' and '.join(map(str, command.places(args.out)))}: no search in it; "
                           "make one with python -m runs.search")
-    write(args.out, searches)
+    write(args.out, found)
 
 
 def main():

@@ -10,6 +10,7 @@ import numpy as np
 
 from ref import curves, evaluate, folder, train
 from ref.common.command import count, say, seed, tell
+from ref.config import complete
 from ref.data import open_data
 from ref.evaluation import to_input
 from ref.network import forward
@@ -36,8 +37,9 @@ def reconstructions(record, data, images):
 
     data  the opened data set that it was trained on
     """
-    dtype = np.dtype(record.config["arguments"]["dtype"])
-    net = train.build(record.arch, record.rule, record.config["hyperparameters"], data)
+    config = complete(record.config)
+    dtype = np.dtype(config["arguments"]["dtype"])
+    net = train.build(record.arch, record.rule, config["hyperparameters"], data)
     params = evaluate.restore(net, record.path, folder.read_parameters(record.path))
     h, _ = forward(net, params, to_input(images, np, dtype))
     return h[net.L].reshape(images.shape)

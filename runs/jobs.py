@@ -19,6 +19,8 @@ import ref
 from ref import folder
 from ref.common import files
 from ref.common.command import tell
+from ref.common.schema import read_text
+from ref.config import read as read_config
 
 from .records import DIVERGED
 
@@ -49,7 +51,7 @@ def standing(job):
     if len(folder.read_metrics(job.out)) >= job.epochs:
         return Outcome("done")
     if (job.out / DIVERGED).exists():
-        return Outcome("diverged", (job.out / DIVERGED).read_text().strip())
+        return Outcome("diverged", read_text(job.out / DIVERGED, folder.FolderError).strip())
     return None
 
 
@@ -58,7 +60,7 @@ def command_of(job):
     line = [sys.executable, "-m", "runs.child"]
     if not (job.out / "config.json").exists():
         return [*line, *map(str, job.arguments), "--epochs", str(job.epochs), "--out", str(job.out)]
-    started = folder.read_config(job.out)["arguments"]["epochs"] or 0
+    started = read_config(job.out)["arguments"]["epochs"] or 0
     data = job.arguments[job.arguments.index("--data") + 1]  # where it is now
     return [*line, "--resume", str(job.out), "--epochs", str(max(started, job.epochs)),
             "--data", str(data)]
@@ -104,7 +106,8 @@ class Process:
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         reason = errors[-1] if errors else f"ended with status {status}; see {self.log}"
         if status == 1 and re.match(r"epoch \d+: ", reason):
-            files.write(self.job.out / DIVERGED, lambda part: part.write_text(reason + "\n"))
+            content = f"{reason}\n".encode()
+            files.write(self.job.out / DIVERGED, lambda part: part.write_bytes(content))
             return Outcome("diverged", reason)
         return Outcome("failed", reason)
 
@@ -159,6 +162,8 @@ def summary(job, outcome):
     rows = folder.read_metrics(job.out)
     if outcome.state != "done":
         return f"{outcome.state} ({outcome.reason})"
+    if not rows:
+        return "0 epochs"
     best = min(rows, key=lambda row: row["test_error"])
     return (f"{len(rows)} epochs, best test error {best['test_error']:.4g} "
             f"(epoch {best['epoch']:.0f})")

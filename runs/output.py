@@ -26,21 +26,13 @@ def write_csv(path, rows):
     """rows: dicts with the same keys; None is an empty cell."""
 
     def fill(part):
-        with open(part, "w", newline="") as file:
+        with open(part, "w", newline="", encoding="utf-8",
+                  errors="backslashreplace") as file:
             writer = csv.DictWriter(file, fieldnames=rows[0].keys())
             writer.writeheader()
             writer.writerows(rows)
 
     write(path, fill)
-
-
-def read_csv(path):
-    """[{column: text}]; [] where there is no such file."""
-    try:
-        with open(path, newline="") as file:
-            return list(csv.DictReader(file))
-    except FileNotFoundError:
-        return []
 
 
 def write_about(path, module, **facts):

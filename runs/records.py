@@ -6,7 +6,6 @@ for the cell today, on all of the training data. Any other is a variant, named w
 
 import hashlib
 import itertools
-import json
 import os
 import re
 from dataclasses import dataclass, replace
@@ -16,6 +15,8 @@ from ref import folder, hyperparameters
 from ref.common import files
 from ref.common.names import file_name
 from ref.common.reading import read_bytes
+from ref.common.schema import read_text
+from ref.config import read as read_config
 from ref.settings import resolve
 
 from . import paper
@@ -68,8 +69,8 @@ class Record:
         if self.upto and len(self.rows) >= self.upto:
             return ""
         try:
-            return (self.path / DIVERGED).read_text().strip()
-        except OSError:
+            return read_text(self.path / DIVERGED, folder.FolderError).strip()
+        except FileNotFoundError:
             return ""
 
     @property
@@ -88,27 +89,15 @@ class Record:
 
 def read(path):
     """The run in a folder. Raises folder.FolderError where there is none."""
-    try:
-        config = json.loads((Path(path) / "config.json").read_text())
-        for group, keys in (("arguments", ("arch", "rule", "seed")), ("data", ("name",)),
-                            ("hyperparameters", ("lr",))):
-            for key in keys:
-                config[group][key]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise folder.FolderError(
-            f"{path}: not a run's folder (it has no whole config.json)") from None
-    return Record(Path(path), config, folder.read_metrics(path))
+    return Record(Path(path), read_config(path), folder.read_metrics(path))
 
 
 def read_all(parent):
-    """Every run directly below a folder, by name; other folders are passed over."""
-    found = []
-    for path in sorted(Path(parent).glob("*/config.json")):
-        try:
-            found.append(read(path.parent))
-        except folder.FolderError:
-            continue
-    return found
+    """Every run directly below a folder, by name; folders without a config.json are passed over.
+
+    Raises folder.FolderError where one is damaged: a table without it would not say so.
+    """
+    return [read(path.parent) for path in sorted(Path(parent).glob("*/config.json"))]
 
 
 def defaults(arch, rule, schedule=None):

@@ -6,10 +6,10 @@ README.md and the list of all runs as all_runs.md. The same folders give the sam
 runs/results are made with `--out runs/results`, from what is recorded alone.
 """
 
-import json
 import os
 
 from ref import curves
+from ref.common import schema
 from ref.folder import FolderError
 
 from . import (
@@ -24,11 +24,13 @@ from . import (
     records,
     report_runs,
     report_table,
+    searches,
 )
 from .command import RECORDED, is_record
 from .report_table import markdown
 
 PAGE = "README.md"
+FIGURE_7 = schema.keys({}, {"parameters": schema.text})
 
 
 def parser():
@@ -88,21 +90,20 @@ def how_to_read(out):
     yield ""
 
 
-def searches(out):
+def search_rows(out):
     """A row for each search: what it covered and the best that it found."""
     for path in figure5.folders(out):
-        about, _ = figure5.read(path)
-        rows = output.read_csv(path / "configs.csv")
-        ended = [row for row in rows if row["error"] and row["state"] != "diverged"]
-        best = min(ended, key=lambda row: (float(row["error"]), int(row["config"])), default=None)
-        setting = [] if best is None else [
-            f"{key} {value}" for key, value in list(best.items())[1:list(best).index("state")]]
-        yield (f"`{path.name}`", about["whose"], about["ranges"], len(rows),
+        about, rows = searches.read(path)
+        ended = [row for row in rows if row["error"] is not None and row["state"] != "diverged"]
+        best = min(ended, key=lambda row: (row["error"], row["config"]), default=None)
+        setting = [f"{key} {value}" for key, value in searches.setting_of(best).items()
+                   ] if best else []
+        yield (f"`{path.name}`", command.whose(path), about["ranges"], len(rows),
                sum(row["state"] == "diverged" for row in rows),
                f"{about['epochs']}, best {about['keep']}: {about['keep_epochs']}"
                if about["keep_epochs"] else about["epochs"], about["selected_on"],
-               f"{float(best['error']):.4g}" if best else "",
-               f"{float(best['test_error_there']):.4g}" if best else "", ", ".join(setting))
+               f"{best['error']:.4g}" if best else "",
+               f"{best['test_error_there']:.4g}" if best else "", ", ".join(setting))
 
 
 def autoencoders(runs):
@@ -119,7 +120,7 @@ def figure7_runs(out):
     whose curves are kept."""
     for place in dict.fromkeys([out, RECORDED]):
         if (place / "figure7.json").exists():
-            about = json.loads((place / "figure7.json").read_text())
+            about = schema.read_json(place / "figure7.json", FIGURE_7, FolderError)
             if "parameters" in about:
                 yield f"Figure 7 ({command.whose(place / 'figure7.json')}): {about['parameters']}."
                 yield ""
@@ -157,7 +158,7 @@ def page(out):
     text += list(pictures(out, names, "test error by auxiliary units")) or ["Not run.", ""]
     text += ["## Figure 5: hyperparameter searches", ""]
     text += list(pictures(out, ["figure5"], "histograms of accuracies"))
-    rows = list(searches(out))
+    rows = list(search_rows(out))
     text += report_table.folded("The searches and what they found", markdown(
         ["search", "whose", "ranges", "configurations", "diverged", "epochs", "selected on",
          "best error", "test error there", "setting"], rows)) if rows else ["Not run.", ""]
@@ -175,30 +176,40 @@ def page(out):
     return {PAGE: text[:-1], report_runs.PAGE: list(runs)[:-1]}, everything
 
 
-def redraw(out):
+def read_all(out):
+    """What each recorded figure 4's JSON says, to draw it again. Raises FolderError for any file
+    that can't be used, before anything is written."""
+    groups_of(out)
+    list(search_rows(out))
+    list(figure7_runs(out))
+    paths = sorted(out.glob("figure4_*.json")) if is_record(out) else []
+    return [schema.read_json(path, figure4.ABOUT, FolderError) for path in paths]
+
+
+def redraw(out, figures_4):
     """Figures 2, 5, 6 and 8, which are drawn of curves alone, and the recorded Figures 4."""
     for name, family in (("figure2", "cifar"), ("figure8", "mnist")):
         figure2.draw(out / f"{name}.csv", f"runs.{name}", [f"{family}-fc", f"{family}-lc"],
                      paper.DATA[family])
-    if searches := figure5.find(out):
-        figure5.write(out, searches)
+    if found := figure5.find(out):
+        figure5.write(out, found)
     cells = {whose: records.cells(runs)[0] for whose, runs in groups_of(out).items()}
     if runs := figure6_runs(cells):
         figure6_7.write_curves(out, runs, "mnist")
-    if is_record(out):
-        for path in sorted(out.glob("figure4_*.json")):
-            figure4.write_recorded(out, json.loads(path.read_text()))
+    for about in figures_4:
+        figure4.write_recorded(out, about)
 
 
 def work(args):
     if not any(place.is_dir() for place in command.places(args.out)):
         raise FolderError(f"--out {args.out}: no such folder, and there is no {RECORDED}")
-    redraw(args.out)
+    redraw(args.out, read_all(args.out))
     pages, everything = page(args.out)
     output.write_csv(args.out / "table1.csv", everything)
     for name, lines in pages.items():
         text = "\n".join(lines) + "\n"
-        output.write(args.out / name, lambda part, text=text: part.write_text(text))
+        output.write(args.out / name, lambda part, text=text: part.write_text(
+            text, encoding="utf-8", errors="backslashreplace"))
 
 
 def main():

@@ -113,8 +113,8 @@ class Search:
             if record is None:
                 continue
             theirs = record.config["hyperparameters"] | {
-                "validation": record.config["arguments"]["validation"],
-                "digest": record.config["data"]["digest"]}
+                "validation": record.config["arguments"].get("validation", 0),
+                "digest": record.config["data"].get("digest")}
             ours = setting | {"validation": held_out, "digest": digest}
             for key, value in ours.items():
                 if theirs.get(key) != value:

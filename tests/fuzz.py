@@ -126,7 +126,7 @@ def run(case, folder):
     if case.kind == "stream":
         return fuzz_streams.run(case, folder, err)
     child = forked(case.line, folder, err)
-    for past in fuzz_streams.ticks():
+    for past in fuzz_streams.ticks(child):
         pid, status, used = os.wait4(child, os.WNOHANG)
         if pid:
             break

@@ -236,7 +236,7 @@ def of_dataset(file, name, rng):
 
 def renew_digest(file):
     """What ref/checkpoint.py asks for, so that a wrong state comes with a right digest."""
-    from ref.checkpoint import _digest
+    from ref.common.digest import digest
 
     arrays = {}
     if "arrays" in file:
@@ -244,6 +244,6 @@ def renew_digest(file):
             lambda name, item: arrays.update({name: item[()]})
             if isinstance(item, h5py.Dataset) and item.size < 2**20 else None)
     try:
-        file.attrs["digest"] = _digest(arrays, file["state"].asstr()[()])
+        file.attrs["digest"] = digest(arrays, file["state"].asstr()[()])
     except Exception:
         file.attrs["digest"] = ""

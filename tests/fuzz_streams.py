@@ -62,7 +62,7 @@ def run(case, folder, err):
         wait_for_us(process)
         time.sleep(case.delay)
         process.send_signal(case.number)
-    for past in ticks():
+    for past in ticks(process.pid):
         if (status := process.poll()) is not None:
             break
         if past > PATIENCE:
@@ -75,15 +75,23 @@ def run(case, folder, err):
     return status, past, 0, said, False
 
 
-def ticks():
-    """Seconds so far, at every look; time in which this process itself was held up not counted."""
+def ticks(pid):
+    """Seconds so far, at every look; without those in which this process, or that, was stopped."""
     past, last = 0.0, time.monotonic()
     while True:
         yield past
         time.sleep(0.002)
         now = time.monotonic()
-        past += min(now - last, 0.1)
+        past += 0.0 if is_stopped(pid) else min(now - last, 0.1)
         last = now
+
+
+def is_stopped(pid):
+    """Whether somebody has stopped a process for the time being (SIGSTOP)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] == "T"
+    except OSError:
+        return False
 
 
 def wait_for_us(process):

@@ -22,8 +22,9 @@ def make(path, row="bp", column="mnist-fc", test=ERRORS, train=None, seed=0, dat
     config = {
         "command": "python -m ref.train", "hyperparameters": setting | changes,
         "hyperparameters_from": source,
-        "arguments": {"arch": arch, "rule": rule, "seed": seed, "epochs": epochs or len(test),
-                      "dtype": "float32", "validation": 0, "hyperparameters": "default"},
+        "arguments": {"arch": arch, "rule": rule, "seed": seed,
+                      "epochs": epochs or len(test) or None, "dtype": "float32",
+                      "validation": 0, "hyperparameters": "default"},
         "augmentation": {"crop_padding": crop, "flip": flip},
         "data": {"path": f"/data/{data}.h5", "name": data, "digest": digest},
         "versions": {"commit": "abc", "processor": "a processor"},

@@ -176,7 +176,7 @@ def test_a_rule_that_is_not_there(command, here):
     config = json.loads(path.read_text())
     config["arguments"]["rule"] = "magic"
     path.write_text(json.dumps(config))
-    command.refused("ref.plot", "a", names=["unknown rule"])
+    command.refused("ref.plot", "a", names=["arguments.rule", "magic"])
 
 
 def test_colours_are_distinct():

@@ -14,9 +14,10 @@ import h5py
 import pytest
 from conftest import content, noise_images
 
-from ref import checkpoint, folder, train
+from ref import checkpoint, folder, settings, train
 from ref.common import files
 from ref.common.command import UserError
+from ref.config import read as read_config
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
@@ -308,11 +309,13 @@ def test_one_that_was_killed_can_go_on(command, base, here):
 
 
 def test_what_is_read_of_a_run_is_the_same_object(here):
-    """read_config wants no path."""
-    config = {"arguments": dict.fromkeys(("arch", "rule", "dtype", "seed"), "x"),
-              "data": {"name": "mine", "digest": "0"}, "hyperparameters": {"batch_size": 1}}
+    """What is not named is not made up."""
+    setting, _ = settings.resolve("bp", "mnist-fc")
+    config = {"arguments": {"arch": "x", "rule": "bp", "dtype": "float32", "seed": 0,
+                            "epochs": None},
+              "data": {"name": "mine", "digest": "0"}, "hyperparameters": setting}
     (here / "config.json").write_text(json.dumps(config))
-    assert folder.read_config(here) == config
+    assert read_config(here) == config
     with pytest.raises(UserError, match="data set mine"):
         train.find_recorded(config, here)
 

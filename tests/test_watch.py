@@ -103,7 +103,7 @@ def test_no_row_yet(once, here):
     assert (result.status, result.out) == (0, "A new  epoch 0/5  no epoch is done yet\n")
 
 
-@pytest.mark.parametrize("end", ["3,1", "3,1.5,1,30.0,", "3,x,1,1,1,2\n", "\n", "3"])
+@pytest.mark.parametrize("end", ["3,1", "3,1.5,1,30.0,", "3,x,1,1,1,2", "\n", "3"])
 def test_a_half_written_row(once, here, end):
     make(here / "run", test=[50.0, 20.0], epochs=5)
     with open(here / "run" / "metrics.csv", "a") as file:

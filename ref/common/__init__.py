@@ -1,7 +1,10 @@
 """What every command of ref/, data_prep/ and runs/ shares, and nothing of the mathematics.
 
+    early.py     signals while a command is being loaded
+    streams.py   stdout and stderr, whatever they are
     command.py   arguments, one-line errors, signals, exit statuses
     files.py     a file is written as a whole or not at all; locks
     version.py   version and git commit
+    schema.py    JSON and CSV files, held to a schema
     hdf5.py      opening HDF5 files and reading their attributes, whoever wrote them
 """

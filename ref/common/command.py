@@ -8,6 +8,7 @@ put right, in one line `error: ...` on stderr; 128 + n ended by signal n: 130 Ct
 import argparse
 import contextlib
 import os
+import re
 import shlex
 import signal
 import sys
@@ -95,6 +96,15 @@ def count(text):
     return integer_at_least(text, 1)
 
 
+def image_shape(text):
+    """An argparse type: HxWxC, as (H, W, C)."""
+    found = re.fullmatch(r"0*([1-9]\d{0,4})x0*([1-9]\d{0,4})x0*([1-9]\d{0,4})", text, re.A)
+    if found is None:
+        raise argparse.ArgumentTypeError(
+            f"{text[:80]!r} is not HEIGHTxWIDTHxCHANNELS, such as 28x28x1")
+    return tuple(int(n) for n in found.groups())
+
+
 def new_file(text):
     """An argparse type: the path of a file to write, as a Path; not a folder."""
     if _exists(text) and Path(text).is_dir():
@@ -116,7 +126,8 @@ def check_place(folder):
     found out now, not after all work is done."""
     above = next(path for path in (folder, *folder.absolute().parents) if _exists(path))
     if not above.is_dir():
-        raise argparse.ArgumentTypeError(f"{folder} can't be a folder: {above} is a file")
+        raise argparse.ArgumentTypeError(
+            f"{folder} can't be a folder: a file is in its place, {above}")
     if not os.access(above, os.W_OK | os.X_OK):
         raise argparse.ArgumentTypeError(f"{folder}: nothing can be written in {above}")
 

@@ -8,16 +8,13 @@ Exit status of verify: 0 all agree; 1 something differs; 2 a file that can't be 
 The file: FORMAT.md; its names: file.py; its quantities: quantities.py.
 """
 
-import argparse
-import re
-
 import numpy as np
 
 from .. import architectures, evaluation, options, rules, training
 from ..backend import select, to_device, to_host
 from ..begin import build
 from ..common import command
-from ..common.command import Parser, UsageError, count, new_file, seed
+from ..common.command import Parser, UsageError, count, image_shape, new_file, seed
 from ..data import open_data
 from ..find import find_data
 from ..network import flat, initial_parameters
@@ -27,14 +24,6 @@ from .read import LIMIT, read
 from .replay import outputs
 from .report import as_json, report
 from .verify import by_file, by_replay
-
-
-def in_shape(text):
-    """An argparse type: HxWxC."""
-    found = re.fullmatch(r"0*([1-9]\d{0,4})x0*([1-9]\d{0,4})x0*([1-9]\d{0,4})", text, re.A)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTHxCHANNELS, such as 4x4x1")
-    return tuple(int(n) for n in found.groups())
 
 
 def parser():
@@ -47,7 +36,7 @@ def parser():
                    help=f"learning rule: {', '.join(rules.NAMES)}")
     w.add_argument("--arch", required=True,
                    help="a network of Table 3 by name, or layers: \"dense 8, softmax 4\"")
-    w.add_argument("--in-shape", type=in_shape, metavar="HxWxC",
+    w.add_argument("--in-shape", type=image_shape, metavar="HxWxC",
                    help="of the inputs, where neither --arch nor --data says it")
     w.add_argument("--data", metavar="NAME|FILE",
                    help="data/NAME.h5, or an HDF5 file (default: random images and labels)")
@@ -80,8 +69,8 @@ def parser():
 
 
 def add_limit(p):
-    p.add_argument("--limit", type=options.positive, default=LIMIT / 2**30, metavar="GIB",
-                   help="memory that arrays may take (default %(default)g)")
+    p.add_argument("--limit", type=options.number_from(1e-6, 1e9), default=LIMIT / 2**30,
+                   metavar="GIB", help="memory that arrays may take (default %(default)g)")
 
 
 # ---- write ---------------------------------------------------------------------------------------

@@ -48,11 +48,12 @@ class Option:
             number = int(given) if self.whole else float(given)
             if self.whole and not isinstance(given, str) and number != given:
                 raise ValueError
+            number = number if isfinite(number) else nan  # OverflowError beyond every float
         except (ValueError, TypeError, OverflowError):
             number = nan
         enough = number > self.low if self.above else number >= self.low
         small = number < self.high if self.below else number <= self.high
-        if not (isfinite(number) and enough and small):
+        if not (enough and small):
             raise ValueError(f"{given!r} is not {'an integer' if self.whole else 'a number'} "
                              f"{self._limits()}")
         return number

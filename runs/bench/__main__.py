@@ -8,9 +8,8 @@ pair has a process of its own, for its peak memory.
 import time
 
 from ref import architectures, rules
-from ref.common.command import Parser, UsageError, count, new_file, say, tell
-from ref.options import whole
-from ref.reference.cli import in_shape
+from ref.common.command import Parser, UsageError, count, image_shape, new_file, say, tell
+from ref.options import number_from, whole
 
 from .. import command, output
 from ..alone import alone
@@ -29,7 +28,7 @@ def parser():
     p = Parser(prog="python -m runs.bench", description=__doc__.split(":")[0])
     p.add_argument("--arch", type=architecture_list, default=["mnist-fc"], metavar="ARCH,...",
                    help="networks of Table 3, or one network's layers (default mnist-fc)")
-    p.add_argument("--in-shape", type=in_shape, default=(28, 28, 1), metavar="HxWxC",
+    p.add_argument("--in-shape", type=image_shape, metavar="HxWxC",
                    help="of images, for a network given by its layers (default 28x28x1)")
     p.add_argument("--rule", type=names, default=["bp"], metavar="RULE,...", help="default bp")
     p.add_argument("--batch-size", type=count, default=128, help="default %(default)s")
@@ -38,7 +37,8 @@ def parser():
     p.add_argument("--threads", type=count, help="default: one for each CPU")
     p.add_argument("--turns", type=count, default=12, help="turns of each side")
     p.add_argument("--steps", type=count, default=TURN, help="steps in a turn, at most")
-    p.add_argument("--seconds", type=float, default=1.0, help="of a turn, at most (but one step)")
+    p.add_argument("--seconds", type=number_from(0), default=1.0,
+                   help="of a turn, at most (but one step)")
     p.add_argument("--warm-up", type=whole, default=WARM_UP,
                    help="steps before each turn that are not timed, at most")
     p.add_argument("--against", type=names, default=[], metavar="PEER,...",

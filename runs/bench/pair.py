@@ -8,15 +8,16 @@ from ref.network import initial_parameters
 from ref.settings import resolve
 
 
-def build(arch, shape=(28, 28, 1)):
-    """The network; `shape` is for one given by its layers.
+def build(arch, shape=None):
+    """The network; `shape` is for one given by its layers, (28, 28, 1) where it is None.
 
     Raises ArchitectureError.
     """
-    return architectures.build(arch, None if arch in architectures.NAMED else shape)
+    named = arch in architectures.NAMED
+    return architectures.build(arch, shape or (None if named else (28, 28, 1)))
 
 
-def setup(arch, rule_name, batch_size, shape=(28, 28, 1), xp=np, dtype=np.float32,
+def setup(arch, rule_name, batch_size, shape=None, xp=np, dtype=np.float32,
           **changes):
     """(our trainer, images, labels): the same network, rule and batch for all sides."""
     setting, _ = resolve(rule_name, arch)

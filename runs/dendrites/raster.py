@@ -3,8 +3,9 @@
 import numpy as np
 
 import ref
-from ref import folder, plots, rules, settings
+from ref import plots, rules, settings
 from ref.common.command import UsageError, tell
+from ref.config import read as read_config
 from ref.data import open_data
 from ref.dendrites import learning
 from ref.evaluation import batch_of
@@ -75,7 +76,7 @@ def trainer_of(args, data):
     """A trainer with the parameters of a run, or at the beginning."""
     if args.run is None:
         return ref.Trainer("segregated-dendrites", args.arch, data.in_shape, args.seed)
-    config = folder.read_config(args.run)
+    config = read_config(args.run)
     if config["arguments"]["rule"] != "segregated-dendrites":
         raise UsageError(f"--run {args.run}: it is of the rule {config['arguments']['rule']}")
     known = set(settings.of_rule(rules.get("segregated-dendrites"))) & set(

@@ -1,0 +1,85 @@
+"""A run's config.json, read: whoever wrote it, no value is taken that the command line refuses.
+
+    config = read("runs/out/mnist-fc_fa_mnist_seed0")
+
+It is what begin.Beginning.config wrote. Runs of an earlier day lack the options that came later:
+`complete` gives those the value that they had then, their default.
+"""
+
+from pathlib import Path
+
+from . import begin, rules, settings
+from .augmentation import FLIPS
+from .common.schema import (
+    check,
+    keys,
+    many,
+    maybe,
+    of_option,
+    one_of,
+    read_json,
+    text,
+    truth,
+    whole,
+)
+from .folder import FolderError
+from .normalisation import KINDS as NORMALISATIONS
+
+NAME = "config.json"
+
+_NUMBERS = {option.name: of_option(option)
+            for option in (*begin.LIMITS, settings.BATCH_SIZE)}
+ARGUMENTS = keys(
+    {"arch": text, "rule": one_of(rules.ALL), "seed": _NUMBERS["seed"],
+     "dtype": _NUMBERS["dtype"], "epochs": maybe(_NUMBERS["epochs"])},
+    {**{name: maybe(schema) for name, schema in _NUMBERS.items()},
+     **{name: maybe(of_option(option)) for name, option in settings.every().items()},
+     **dict.fromkeys(("data", "out", "init"), maybe(text)),
+     **dict.fromkeys(("angles", "device_noise", "allow_changed_data", "mpi"), truth),
+     "normalise": one_of(NORMALISATIONS),
+     **{name: _NUMBERS[name] for name in ("validation", "checkpoint_every", "checkpoint_minutes",
+                                          "backend")}, "resume": maybe(text)})
+DATA = keys(
+    {"name": text},
+    {"digest": text, "path": maybe(text), "in_shape": many(whole(1, 10**6), 1),
+     "classes": many(text, 2)})
+AUGMENTATION = keys({"crop_padding": _NUMBERS["crop_padding"], "flip": one_of(FLIPS)})
+VERSIONS = keys({}, {"commit": maybe(text), "processor": maybe(text)})
+CONFIG = keys(
+    {"arguments": ARGUMENTS, "hyperparameters": keys({}), "data": DATA},
+    {"augmentation": AUGMENTATION, "versions": VERSIONS, "command": text, "started": text,
+     "hyperparameters_from": text, "resumed": many(keys({}))})
+
+
+def setting_schema(rule):
+    """Of the hyperparameters of a rule, by its name: those without a default are needed."""
+    options = {option.name: option for option in (
+        *settings.of_rule(rules.get(rule)).values(), *settings.OPTIMIZER, settings.BATCH_SIZE)}
+    needed = {name: of_option(option) for name, option in options.items()
+              if option.default is None and option is not settings.BATCH_SIZE}
+    return keys(needed, {name: of_option(option) for name, option in options.items()
+                         if name not in needed})
+
+
+def read(folder):
+    """The config of the run in a folder. Raises FolderError, in one line with file and key."""
+    path = Path(folder) / NAME
+    try:
+        config = read_json(path, CONFIG, FolderError)
+    except FileNotFoundError:
+        raise FolderError(
+            f"{folder}: not a run's folder (it has no whole {NAME})") from None
+    schema = setting_schema(config["arguments"]["rule"])
+    config["hyperparameters"] = check(
+        config, keys({"hyperparameters": schema}), path, FolderError)["hyperparameters"]
+    return config
+
+
+def complete(config):
+    """The config with every argument and every option of its rule, as a run of today has them."""
+    arguments = {**begin.DEFAULTS, **config["arguments"]}
+    options = (*settings.OPTIMIZER, *settings.of_rule(rules.get(arguments["rule"])).values())
+    setting = {o.name: o.default for o in options if o.default is not None}
+    setting |= {"batch_size": arguments["batch_size"] or 100, **config["hyperparameters"]}
+    how = config.get("augmentation") or {"crop_padding": 0, "flip": "none"}
+    return {**config, "arguments": arguments, "hyperparameters": setting, "augmentation": how}
