@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from test_data_download import BODY, SHA256, fetch, server, target  # noqa: F401 - fixtures
@@ -19,6 +20,8 @@ from data_prep.hdf5 import DataError
 from data_prep.imagenet_labels import read_lines
 from ref.common import files
 from ref.common.command import UserError
+from ref.data import open_data
+from ref.parts import DataFormatError
 
 MEGABYTE = 1024  # of ru_maxrss
 
@@ -181,3 +184,18 @@ def test_labels_of_gigabytes(here, cheap):
 def test_a_digest_is_of_a_file(here):
     (here / "a").write_bytes(b"abc")
     assert download.digest("a").startswith("ba7816bf")
+
+
+# ---- prepared data -------------------------------------------------------------------------------
+
+
+def test_four_kilobytes_of_two_billion_images(here, cheap):
+    """Never written, so that HDF5 would make zeros of them: also the labels, all of which are
+    looked at."""
+    with h5py.File("d.h5", "w") as file:
+        file.attrs.update(format="ref-data", version=1, name="d", classes='["a", "b"]')
+        for part in ("train", "test"):
+            file.create_dataset(f"{part}/images", (1 << 31, 8, 8, 3), "u1")
+            file.create_dataset(f"{part}/labels", (1 << 31,), "u1")
+    with pytest.raises(DataFormatError, match=r"claim 414464344064 bytes, which a file of \d{4} "):
+        open_data("d.h5")
