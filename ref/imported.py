@@ -23,6 +23,8 @@ import numpy as np
 from . import folder
 from .backend import get_xp
 from .common.command import UserError, one_line
+from .common.reading import size_of
+from .common.untrusted import RATIO, SPARE
 from .layouts import NAMES, inward, shape_there
 from .network import SYMBOLS, name_of
 
@@ -65,6 +67,7 @@ def read(path):
     try:
         if path.is_dir():
             return Initial(str(path), folder.read_parameters(path), there=False)
+        _check_size(path)
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:
                 return Initial(str(path), {name: file[name] for name in file.files})
@@ -73,6 +76,17 @@ def read(path):
         return _of_dict(str(path), _load(path))
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InitialError(f"--init {path}: can't be read ({one_line(error)})") from None
+
+
+def _check_size(path):
+    """Raise InitialError unless a file is one, and what is packed in it plausible for its size."""
+    size = size_of(path, error=InitialError)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            unpacked = sum(entry.file_size for entry in file.infolist())
+        if unpacked > RATIO * size + SPARE:
+            raise InitialError(f"--init {path}: {size} bytes that unpack to {unpacked}: save it "
+                               "again without compression")
 
 
 def _load(path):

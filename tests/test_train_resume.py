@@ -134,3 +134,15 @@ def test_a_refused_resume_changes_nothing(run, command):
     command.refused("ref.train", "--resume", "run", "--epochs", 5,
                     names=["no whole checkpoint is left"])
     assert content(run) == before
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.csv", "parameters.h5", checkpoint.NAME,
+                                  checkpoint.PREVIOUS])
+def test_a_link_in_a_strangers_folder_is_not_written_through(run, command, here, name):
+    """The file that it names stays as it is; in the run's folder there is then a file."""
+    ours = here / "ours"
+    (run / name).rename(ours) if (run / name).exists() else ours.write_bytes(b"ours")
+    (run / name).symlink_to(ours)
+    before = ours.read_bytes()
+    assert command("ref.train", "--resume", "run", "--epochs", 3).status == 0
+    assert ours.read_bytes() == before
