@@ -105,6 +105,25 @@ def slices(n, size, x):
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
+def by_example(work, *arrays):
+    """[work(piece of each array) ...] for pieces of a few examples of images, (N, H, W, C), that
+    stay in a cache; in the order of the examples, on all cores. Vectors, and what is on a device,
+    are one piece."""
+    first = arrays[0]
+    n = len(first)
+    size = CACHE // max(1, first.nbytes // max(1, n))
+    if size >= n or first.ndim < 4:
+        return [work(*arrays)]
+    pieces = slices(n, size, first)
+    found = [None] * len(pieces)
+
+    def one(k):
+        found[k] = work(*(array[pieces[k]] for array in arrays))
+
+    each(one, range(len(pieces)), first)
+    return found
+
+
 def matmul(A, B):
     """A @ B of matrices (m, k), (k, n): on all threads, or, within a piece of `each`, on one."""
     if get_xp(A) is not np or getattr(_this_thread, "at_a_piece", False):

@@ -62,6 +62,16 @@ class Patches:
         padded = get_xp(like).zeros((N, top + H + bottom, left + W + right, C), like.dtype)
         return padded, padded[:, top : top + H, left : left + W]
 
+    def padded(self, x):
+        """x with its rim of zeros: (N, H + padding, W + padding, C)."""
+        H, W, C = self.in_shape
+        (top, bottom), (left, right) = self.padding
+        padded = get_xp(x).empty((len(x), top + H + bottom, left + W + right, C), x.dtype)
+        padded[:, :top] = padded[:, top + H :] = 0
+        padded[:, :, :left] = padded[:, :, left + W :] = 0
+        padded[:, top : top + H, left : left + W] = x
+        return padded
+
     def windows(self, x):
         """A view (N, H', W', kh, kw, C) of the zero-padded x (N, H, W, C): no copy of patches."""
         expect("x", x.shape[1:], self.in_shape)  # a view of other strides would read elsewhere
@@ -69,8 +79,7 @@ class Patches:
         if self.padding == ((0, 0), (0, 0)):
             padded = xp.ascontiguousarray(x)
         else:
-            padded, image = self.zeros(len(x), x)
-            image[...] = x
+            padded = self.padded(x)
         n, row, column, channel = padded.strides
         s = self.stride
         return xp.lib.stride_tricks.as_strided(

@@ -21,6 +21,7 @@ import numpy as np
 
 from ..backend import get_xp
 from ..common.command import UserError
+from ..parallel import by_example
 from ..ranks import ALONE
 
 
@@ -62,29 +63,43 @@ class BatchNorm:
             a *= scale
             a += theta["beta"]
             return a, Normalised(None, scale, None, None)
-        m = self.values(a)
+        xp, m = get_xp(a), self.values(a)
         if m == 1:
             raise UserError("batch norm needs more than one value a channel to train: give batches "
                             "of at least 2 examples (the last one of a pass too: --batch-size)")
-        mean = self.ranks.sums(per_channel(a)) / m
-        a -= mean
-        var = self.ranks.sums(per_channel(a * a)) / m
-        inverse = 1 / get_xp(a).sqrt(var + self.epsilon)
-        a *= inverse
-        y = a * theta["gamma"]
-        y += theta["beta"]
+        mean = self.ranks.sums(sum(by_example(per_channel, a))) / m
+
+        def squares(a):
+            a -= mean
+            return per_channel(a * a)
+
+        var = self.ranks.sums(sum(by_example(squares, a))) / m
+        inverse = 1 / xp.sqrt(var + self.epsilon)
+        y = xp.empty(a.shape, a.dtype)
+
+        def normalise(a, y):
+            a *= inverse
+            xp.multiply(a, theta["gamma"], out=y)
+            y += theta["beta"]
+
+        by_example(normalise, a, y)
         return y, Normalised(a, theta["gamma"] * inverse, mean, var * (m / (m - 1)))
 
     def pull(self, kept, v):
         if kept.x_hat is None:
             return v * kept.scale, {}
-        m = self.values(v)
-        product = v * kept.x_hat
-        dbeta, dgamma = per_channel(v), per_channel(product)
-        d = v - self.ranks.sums(dbeta) / m
-        get_xp(v).multiply(kept.x_hat, self.ranks.sums(dgamma) / m, out=product)
-        d -= product
-        d *= kept.scale
+        xp, m = get_xp(v), self.values(v)
+        sums = by_example(lambda v, x_hat: (per_channel(v), per_channel(v * x_hat)), v, kept.x_hat)
+        dbeta, dgamma = (sum(parts) for parts in zip(*sums, strict=True))
+        of_v, of_x_hat = self.ranks.sums(dbeta) / m, self.ranks.sums(dgamma) / m
+        d = xp.empty(v.shape, v.dtype)
+
+        def below(v, x_hat, d):
+            xp.subtract(v, of_v, out=d)
+            d -= x_hat * of_x_hat
+            d *= kept.scale
+
+        by_example(below, v, kept.x_hat, d)
         return d, {"gamma": dgamma, "beta": dbeta}
 
     def values(self, a):

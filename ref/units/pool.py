@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import inf
 
 from ..backend import get_xp
+from ..parallel import by_example
 
 
 @dataclass(frozen=True)
@@ -65,18 +66,30 @@ class MaxPool(_Windows):
     def value(self, a, theta=None, skip=None, train=True):
         """(h, (winner, shape of a)); winner (N, H', W', C): which place of its window, from 0."""
         xp = get_xp(a)
-        places = self.places(self.padded(a, -inf))
-        best = next(places).copy()
-        winner = xp.zeros(best.shape, "uint8" if self.kernel < 16 else "int32")
-        for k, place in enumerate(places, 1):
-            larger = place.real > best.real  # and not >=: the first keeps a tie
-            xp.copyto(best, place, where=larger)
-            xp.copyto(winner, k, where=larger)
-        return best, (winner, a.shape)
+        h = xp.empty((len(a), *self.out_shape(a.shape[1:])), a.dtype)
+        winner = xp.zeros(h.shape, "uint8" if self.kernel < 16 else "int32")
+
+        def few(a, h, winner):
+            places = self.places(self.padded(a, -inf))
+            h[...] = next(places)
+            for k, place in enumerate(places, 1):
+                larger = place.real > h.real  # and not >=: the first keeps a tie
+                xp.copyto(h, place, where=larger)
+                xp.copyto(winner, k, where=larger)
+
+        by_example(few, a, h, winner)
+        return h, (winner, a.shape)
 
     def pull(self, kept, v):
         winner, shape = kept
-        return self.spread(shape, v, (v * (winner == k) for k in range(self.kernel**2))), {}
+        down = get_xp(v).empty(shape, v.dtype)
+
+        def few(v, winner, down):
+            pieces = (v * (winner == k) for k in range(self.kernel**2))
+            down[...] = self.spread(down.shape, v, pieces)
+
+        by_example(few, v, winner, down)
+        return down, {}
 
 
 @dataclass(frozen=True)

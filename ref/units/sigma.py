@@ -8,6 +8,8 @@ What it keeps is h itself, through which the derivative is written.
 from dataclasses import dataclass
 
 from ..activations import Activation
+from ..backend import get_xp
+from ..parallel import by_example
 
 
 @dataclass(frozen=True)
@@ -15,11 +17,17 @@ class Sigma:
     act: Activation
 
     def value(self, a, theta=None, skip=None, train=True):
-        h = self.act.value(a, out=a)
-        return h, h
+        def few(a):
+            h = self.act.value(a, out=a)
+            if h is not a:
+                a[...] = h
+
+        by_example(few, a)
+        return a, a
 
     def pull(self, h, v):
-        return self.act.times_derivative(h, v), {}
+        pieces = by_example(self.act.times_derivative, h, v)
+        return pieces[0] if len(pieces) == 1 else get_xp(v).concatenate(pieces), {}
 
     def out_shape(self, shape):
         return shape
