@@ -1,6 +1,9 @@
 """Convolutional map: a locally-connected one whose weights are the same at every position.
 
 W is (C_out, kh, kw, C_in). All positions of all images are the rows of one matrix product.
+
+With explicit padding (`pad`) and stride 1, Wᵀ is itself a convolution: its kernel is W turned by
+180 degrees with its channels swapped, its padding kh - 1 - pad.
 """
 
 from dataclasses import dataclass
@@ -10,7 +13,7 @@ from ..backend import get_xp
 from ..parallel import CACHE, each, slices
 from .patches import Patches, expect
 
-BLOCK = 4 * CACHE
+BLOCK, SMALL = 4 * CACHE, 2 * CACHE  # bytes of patches at once; with explicit padding
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Convolution:
     def _blocks(self, x):
         """Slices of the batch whose patches fit into a few caches."""
         each_needs = prod(self.patches.out_size) * self.patches.size * x.dtype.itemsize
-        return slices(len(x), BLOCK // each_needs, x)
+        return slices(len(x), (BLOCK if self.pad is None else SMALL) // each_needs, x)
 
     def _rows(self, x):
         """Patches of x (N, *in_shape) as rows: (N H'W', kh kw C_in)."""
@@ -86,6 +89,11 @@ class Convolution:
         """Wᵀ y: (N, *out_shape) -> (N, *in_shape)."""
         expect("W", W.shape, self.weight_shape)
         expect("y", y.shape[1:], self.out_shape)
+        kh, kw = self.kernel
+        if self.pad is not None and self.stride == 1 and kh == kw and self.pad < kh:
+            pad = kh - 1 - self.pad
+            turned = Convolution(self.out_shape, self.in_shape[2], self.kernel, 1, pad)
+            return turned.forward(W[:, ::-1, ::-1].transpose(3, 1, 2, 0), y)
         matrix = W.reshape(self.channels, -1)
         padded, x = self.patches.zeros(len(y), y)
         H, W_ = self.patches.out_size
