@@ -73,13 +73,14 @@ def test_what_cannot_be_timed(command, arguments, names):
     command.refused(BENCH, *arguments, names=names)
 
 
-def test_a_busy_machine(command, monkeypatch):
+def test_a_busy_machine(command, here, monkeypatch):
     """No ratios beside other work: refused before a pair and after it, unless --busy."""
     monkeypatch.setattr(load, "look", lambda: 1.2)
     command.refused(BENCH, names=["busy", "1.20", "--busy"])
     monkeypatch.setattr(load, "look", lambda: 0.1)
     monkeypatch.setattr(load.Watch, "others", lambda watch: 0.9)
     monkeypatch.setattr(f"{BENCH}.alone", lambda work, *arguments: work(*arguments))
+    monkeypatch.setattr(floor, "limits", lambda xp, seconds: (1e11, 1e10))
     command.refused(BENCH, "--arch", LAYERS, *BRIEF, names=["busy", "0.90", "--busy"])
     others = [0.9, 0.9, 0.0]  # the third time a turn is alone
     monkeypatch.setattr(load.Watch, "others", lambda watch: others.pop(0))
