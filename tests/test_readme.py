@@ -88,6 +88,7 @@ COMMANDS = {
         ("torch", "npz") if importlib.util.find_spec("torch") is None else ("", "")],
     "python -m ref.export runs/out/mine --to npz": [],
     "python -m ref.train --rule fa --data mnist --epochs 3 --init": [("--epochs 3", "--epochs 1")],
+    "python -m runs.bench.epoch": LONG,
     "python -m runs.bench.local": LONG if importlib.util.find_spec("torch") is None else [BRIEF],
     "python -m ref": [],
     "python -m ref.train --version": [],
