@@ -8,6 +8,8 @@ lets go of Python's lock, so that the pieces of parallel.elementwise run side by
 from functools import cache
 from math import sqrt
 
+import numpy as np
+
 
 def _loop(theta, g, m, v, beta1, rest1, beta2, rest2, lr_t, epsilon_t):
     for i in range(theta.size):
@@ -41,9 +43,11 @@ def adam(formula, *numbers):
     if loop is None:
         return formula
 
-    def update(theta, *arrays):
-        if theta.dtype.char not in "fd" or any(a.dtype != theta.dtype for a in arrays):
-            return formula(theta, *arrays)
-        return loop(theta, *arrays, *map(theta.dtype.type, numbers))
+    rounded = {np.dtype(t): [t(n) for n in numbers] for t in (np.float32, np.float64)}
+
+    def update(theta, g, m, v):
+        if theta.dtype not in rounded or not theta.dtype == g.dtype == m.dtype == v.dtype:
+            return formula(theta, g, m, v)
+        return loop(theta, g, m, v, *rounded[theta.dtype])
 
     return update

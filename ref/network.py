@@ -75,9 +75,13 @@ class Network:
     def L(self):
         return len(self.map)
 
+    @cached_property
+    def _every_unit(self):
+        return {l: self.units.get(l) or Unit((Sigma(act),)) for l, act in self.act.items()}
+
     def unit(self, l):
         """The Unit between a_l and h_l."""
-        return self.units.get(l) or Unit((Sigma(self.act[l]),))
+        return self._every_unit[l]
 
     def reads(self, l):
         """The j of the h_j that layer l reads."""

@@ -10,7 +10,6 @@ products that BLAS cuts for them. On a device everything is one piece.
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -26,14 +25,19 @@ BLOCK = 1 << 17
 SIDE_BY_SIDE = 1 << 20  # elements of an update from which a second thread is worth waking
 
 
+@cache
+def _cpus():
+    """How many CPUs were given to this process."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def threads():
     """How many threads to use: the CPUs given to us, or OPENBLAS_NUM_THREADS or OMP_NUM_THREADS."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         limit = os.environ.get(name, "")
         if limit.isdigit() and int(limit) > 0:
-            return min(cpus, int(limit))
-    return cpus
+            return min(_cpus(), int(limit))
+    return _cpus()
 
 
 @cache
@@ -42,16 +46,20 @@ def _libraries():
     return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
-@contextmanager
-def blas(n):
-    """In here BLAS has n threads, and then as many as before; this takes 2 µs."""
-    before = [library.num_threads for library in _libraries()]
-    for library in _libraries():
-        library.set_num_threads(n)
-    try:
-        yield
-    finally:
-        for library, count in zip(_libraries(), before, strict=True):
+class blas:
+    """with blas(n): in here BLAS has n threads, and then as many as before. It takes 2 µs."""
+
+    def __init__(self, n):
+        self.n = n
+
+    def __enter__(self):
+        counts = [(library, library.num_threads) for library in _libraries()]
+        self.changed = [(library, count) for library, count in counts if count != self.n]
+        for library, _ in self.changed:
+            library.set_num_threads(self.n)
+
+    def __exit__(self, *error):
+        for library, count in self.changed:
             library.set_num_threads(count)
 
 

@@ -7,6 +7,7 @@ asks no rule for its name.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from inspect import signature
 from math import inf, isfinite, nan
 
@@ -189,4 +190,9 @@ def prefix(group):
 def _taken(function, setting):
     """The keywords of a setting that a function takes; `setting` is all of it."""
     offered = {**setting, "setting": setting}
-    return {name: offered[name] for name in signature(function).parameters if name in offered}
+    return {name: offered[name] for name in _parameters(function) if name in offered}
+
+
+@cache
+def _parameters(function):
+    return tuple(signature(function).parameters)
