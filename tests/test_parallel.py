@@ -210,3 +210,25 @@ print(os.environ.get({name!r}))"""
     said = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True,
                           text=True, check=True).stdout
     assert said.split() == ([given, given] if given else ["20", "None"])
+
+
+TRAINED = """
+import hashlib, ref, numpy as np
+from ref.network import flat
+trainer = ref.Trainer("sdtp", "dense 300, dense 200, softmax 10", in_shape=(20, 20, 1), seed=3)
+rng = np.random.default_rng(0)
+for _ in range(3):
+    x = rng.random((64, 20, 20, 1), dtype="f4")
+    out = trainer.step(x, np.eye(10, dtype="f4")[rng.integers(0, 10, 64)])
+bits = b"".join(p.tobytes() for p in flat(trainer.params).values())
+print(hashlib.sha256(bits).hexdigest(), float(out["loss"].mean()))
+"""
+
+
+def test_results_are_a_function_of_the_number_of_threads():
+    """Bit for bit; with another number of them the same up to rounding."""
+    said = [subprocess.run([sys.executable, "-c", TRAINED], text=True, check=True,
+                           capture_output=True, env={**os.environ, "OPENBLAS_NUM_THREADS": n}
+                           ).stdout.split() for n in ("2", "2", "1", "1")]
+    assert said[0] == said[1] and said[2] == said[3]
+    assert float(said[0][1]) == pytest.approx(float(said[2][1]), rel=1e-4)
