@@ -90,6 +90,13 @@ COMMANDS = {
     "python -m ref.train --rule fa --data mnist --epochs 3 --init": [("--epochs 3", "--epochs 1")],
     "python -m runs.bench.epoch": LONG,
     "python -m runs.bench.local": LONG if importlib.util.find_spec("torch") is None else [BRIEF],
+    "python -m ref.train --rule fa --data mnist --epochs 30 --angles": [("30", "1")],
+    "python -m ref.train --rule dtp --data mnist --epochs 30 --angles": [("30", "1")],
+    "python -m ref.plot runs/out/fa runs/out/dtp": [
+        (" --png both.png", "") if NO_PLOTS else ("", "")],
+    "python -m ref.export runs/out/fa --to torch": [
+        ("torch", "npz") if importlib.util.find_spec("torch") is None else ("", "")],
+    "python -m ref.train --rule dtp --arch mnist-lc --show": [],
     "python -m ref": [],
     "python -m ref.train --version": [],
     "python -m ref.train --rule dtp --arch mnist-fc --show": [],
