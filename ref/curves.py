@@ -185,12 +185,15 @@ def span(panel, top=None):
 def differences(runs):
     """For each run, {what: value} that sets it apart from the others.
 
-    Network, data, precision and augmentation among all of the runs; hyperparameters among those of
-    one method on one network, since every rule has rates of its own. Not the seed.
+    Network, data and what is done to it, precision, what it began with, among all of the runs;
+    hyperparameters among those of one method on one network, since every rule has rates of its
+    own. Not the seed.
     """
     common = [{"arch": run.arch, "data": run.config["data"]["name"],
                "dtype": run.arguments.get("dtype", "float32"),
                "validation": run.arguments.get("validation"),
+               "normalise": run.arguments.get("normalise", "none"),
+               "init": run.arguments.get("init") or "none",
                **(run.config.get("augmentation") or {})} for run in runs]
     found = [{key: value for key, value in mine.items() if not _same(common, key)}
              for mine in common]
