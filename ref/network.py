@@ -62,7 +62,7 @@ class Network:
     loss: Loss
     maps: dict = field(default_factory=dict)
     unbiased: frozenset = frozenset()
-    own_forward: Callable = None
+    own_forward: Callable = field(default=None, compare=False)
     units: dict = field(default_factory=dict)
     sources: dict = field(default_factory=dict)
     adds: dict = field(default_factory=dict)

@@ -21,18 +21,21 @@ def kappa(t, tau_s, tau_L):
     return (np.exp(-t / tau_L) - np.exp(-t / tau_s)) / (tau_L - tau_s)
 
 
-def make(c, steps):
-    """The kernel that remembers a spike for so many steps; 0: for ever, as the paper has it."""
-    return Truncated(c, steps) if steps else Exact(c)
+def make(c, steps, shift=0):
+    """The kernel that remembers a spike for so many steps; 0: for ever, as the paper has it.
+
+    shift  1: each spike counts with κ(t + 1), a mistake that reference files may have made
+    """
+    return Truncated(c, steps, shift) if steps else Exact(c, shift)
 
 
 class Truncated:
     """κ at lags 1 ... steps, nothing after, as in the authors' code. A trace is the spikes of the
     last steps - 1 steps, the oldest first."""
 
-    def __init__(self, c, steps):
+    def __init__(self, c, steps, shift=0):
         self.width = steps - 1
-        self.kappa = kappa(np.arange(1, steps + 1), c.tau_s, c.tau_L)
+        self.kappa = kappa(np.arange(1, steps + 1) + shift, c.tau_s, c.tau_L)
         self.mass = self.kappa.sum()
 
     def step(self, trace, n):
@@ -55,9 +58,9 @@ class Exact:
 
     width = 2
 
-    def __init__(self, c):
+    def __init__(self, c, shift=0):
         self.tau = np.array([c.tau_L, c.tau_s])
-        self.sign = np.array([1, -1]) / (c.tau_L - c.tau_s)
+        self.sign = np.array([1, -1]) / (c.tau_L - c.tau_s) * np.exp(-shift / self.tau)
         decay = np.exp(-1 / self.tau)
         self.mass = float(self.sign @ (decay / (1 - decay)))
 

@@ -109,7 +109,7 @@ class Allowances:
             return None
         name = q.name.rpartition("/")[2]
         if f"step_{q.step}/d{name}" not in self.by_name:
-            return 0.0  # it is not trained, or not in this step
+            return self.rounding.get(q.name, 0.0)  # it is not trained, or without a gradient
         found = self.directions(q, name, ours)
         return found and update.spread(self.start.setting, self.group(name), *found)
 

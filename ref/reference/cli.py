@@ -17,8 +17,9 @@ from ..common import command
 from ..common.command import Parser, UsageError, count, image_shape, new_file, seed
 from ..data import open_data
 from ..find import find_data
-from ..network import flat, initial_parameters
+from ..network import flat
 from ..seeds import stream
+from . import images
 from .file import Content, FileError, check_steps, resolve, save
 from .read import LIMIT, read
 from .replay import outputs
@@ -32,8 +33,8 @@ def parser():
 
     w = commands.add_parser("write", help="run training steps and write every quantity of them")
     w.add_argument("out", metavar="OUT.h5", type=new_file)
-    w.add_argument("--rule", required=True, choices=rules.NAMES, metavar="RULE",
-                   help=f"learning rule: {', '.join(rules.NAMES)}")
+    w.add_argument("--rule", required=True, choices=rules.ALL, metavar="RULE",
+                   help=f"learning rule: {', '.join(rules.ALL)}")
     w.add_argument("--arch", required=True,
                    help="a network of Table 3 by name, or layers: \"dense 8, softmax 4\"")
     w.add_argument("--in-shape", type=image_shape, metavar="HxWxC",
@@ -82,8 +83,10 @@ def write(args):
     given = {key: getattr(args, key) for key in options.names(of_step=True)}
     setting = resolve(args.rule, args.arch, given)
     dtype = np.dtype(args.dtype)
-    net, batches = inputs(args, setting, xp, dtype)
     rule = rules.get(args.rule)
+    if rule.trainer:  # a step is an image
+        args.batch_size = 1
+    net, batches = inputs(args, setting, xp, dtype)
     check_steps(net.L, args.steps)
     phases = {t: training.phase_of_step(rule, setting.get("schedule"), t)
               for t in range(1, args.steps + 1)}
@@ -93,7 +96,11 @@ def write(args):
         raise UsageError(
             f"{args.steps} steps of {args.arch} take {size:.3g} GiB, the limit is {args.limit:g}: "
             "fewer --steps, or a larger --limit")
-    initial = initial_parameters(net, training.initial_stream(args.seed), dtype)
+    initial = rule.initial_parameters(net, training.initial_stream(args.seed), dtype, setting)
+    if rule.trainer:
+        images.write(content, rule.trainer(net, rule, initial, setting, args.seed), batches)
+        save(args.out, content)
+        return content
     content.arrays = {f"init/{name}": array.copy() for name, array in flat(initial).items()}
     params = to_device(initial, xp)
     drawn_anew = flat({symbol: net.maps_of(symbol) for symbol in rule.redrawn(setting)})

@@ -37,6 +37,7 @@ class Quantity:
     shape: tuple
     per_example: bool = False
     inputs: tuple = ()
+    given: bool = False
 
     def full_shape(self, N):
         return (N, *self.shape) if self.per_example else self.shape
@@ -56,7 +57,7 @@ class Quantity:
 
     @property
     def is_input(self):
-        return self.step == 0 or self.stem[0] in ("x", "y", "eps", "B")
+        return self.step == 0 or self.given or self.stem[0] in ("x", "y", "eps", "B")
 
 
 def by_layer(net, arrays):
@@ -143,6 +144,12 @@ class _Step:
 
     def quantities(self):
         net, rule, phase = self.net, self.rule, self.phase
+        if rule.trainer:
+            for e in rule.equations(net, self.setting, phase):
+                self.add(e.name, e.formula, e.inputs, e)
+            for name in self.parameters:
+                self.newest[name] = f"step_{self.t}/after/{name}"
+            return self.found
         self.add("x", "the batch", ())
         self.add("y", "the label distributions, one-hot; or what to reconstruct", ())
         if rule.needs_noise(phase):
@@ -166,13 +173,15 @@ class _Step:
         self.after([symbol for symbol in SYMBOLS if symbol not in (*rule.symbols, *self.anew)])
         return self.found
 
-    def add(self, name, formula, inputs):
-        """One quantity. inputs: names within this step, or of parameters."""
-        shape, axes, per_example = self.form(name)
+    def add(self, name, formula, inputs, own=None):
+        """One quantity. inputs: names within this step, or of parameters; own: an Equation that
+        says its form."""
+        own = own if own and own.shape is not None else None
+        shape, axes, per_example = (own.shape, own.axes, own.many) if own else self.form(name)
         names = tuple(self.newest.get(i, f"step_{self.t}/{i}") for i in inputs)
         self.found.append(Quantity(
             f"step_{self.t}/{name}", _subscript(name.removeprefix("after/")), formula, axes,
-            tuple(shape), per_example, names))
+            tuple(shape), per_example, names, bool(own and own.given)))
 
     def form(self, name):
         """(shape without the batch, axes, whether the batch comes first) of a quantity."""

@@ -51,8 +51,8 @@ def _header(file):
         raise FileError(f"its attribute version is {untrusted.shown(version)}, this program reads "
                         f"version {VERSION}")
     rule = untrusted.text(file, "rule")
-    if rule not in rules.NAMES:
-        raise FileError(f"rule {rule[:40]!r} is none of {', '.join(rules.NAMES)}")
+    if rule not in rules.ALL:
+        raise FileError(f"rule {rule[:40]!r} is none of {', '.join(rules.ALL)}")
     arch = untrusted.text(file, "arch", "custom")
     setting, given = _setting(file, rule, arch)
     net = network(file, rules.get(rule), setting)

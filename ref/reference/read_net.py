@@ -35,12 +35,13 @@ def network(file, rule, setting):
     L = len(names)
     if L == 0 or names != {f"layer_{l}" for l in range(1, L + 1)}:
         raise FileError("net must hold layer_1, layer_2, ... and nothing else")
+    own = rule.trainer is not None  # whose units are its own
     maps, act, units, sources, adds, unbiased = {}, {}, {}, {}, {}, set()
     shapes = {}  # of h_l
     for l in range(1, L + 1):
         where = f"net/layer_{l}"
         layer = untrusted.group_at(file, where)
-        maps[l], act[l] = _layer(layer, where)
+        maps[l], act[l] = _layer(layer, where, own and ("softmax" if l == L else "tanh"))
         j, i = _below(layer, "reads", where, l, l - 1), _below(layer, "adds", where, l, None)
         shapes.setdefault(0, maps[l].in_shape)
         if maps[l].in_shape != shapes[j]:
@@ -68,7 +69,7 @@ def network(file, rule, setting):
     else:
         logits = setting.get("output") == "logits"
         guess = "cross-entropy-logits" if logits else "squared-error"
-    loss = untrusted.text(group, "loss", guess)
+    loss = guess if own else untrusted.text(group, "loss", guess)
     if OUTPUTS.get(loss) != top:
         pairs = ", ".join(f"{name} ({output})" for name, output in OUTPUTS.items())
         raise FileError(f"net: loss {loss[:40]!r} over {top!r} is none of {pairs}")
@@ -79,9 +80,10 @@ def network(file, rule, setting):
                               units=units, sources=sources, adds=adds), setting)
 
 
-def _layer(group, where):
-    """(linear map, activation) of one layer."""
-    kind, activation = untrusted.text(group, "kind"), untrusted.text(group, "activation")
+def _layer(group, where, activation=None):
+    """(linear map, activation) of one layer; its attribute is read where no activation is given."""
+    kind = untrusted.text(group, "kind")
+    activation = activation or untrusted.text(group, "activation")
     if activation not in activations.BY_NAME:
         raise FileError(f"{where}: activation {activation[:40]!r} is none of "
                         f"{', '.join(activations.BY_NAME)}")

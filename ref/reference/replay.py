@@ -9,7 +9,7 @@ from .. import rules
 from ..backend import to_device, to_host
 from ..network import flat, name_of
 from ..training import Trainer
-from . import quantities
+from . import images, quantities
 from .allowance import moved
 
 NEAR = 1e-4  # of h: displacements below it have lost three of float32's seven digits
@@ -20,16 +20,19 @@ def missing(content):
     return [q.name for q in content.quantities if q.is_input and q.name not in content.arrays]
 
 
-def replay(content, dtype=np.float64, setting=(), noise=1, xp=np, allowances=None):
+def replay(content, dtype=np.float64, setting=(), noise=1, xp=np, allowances=None, slip=None):
     """{name: NumPy array} of every quantity, computed by the steps that training takes.
 
     Starts from the file's own initial parameters; each further step from our own parameters.
     setting     options to change;  noise  a factor for it;  xp  the module to compute with
+    slip  what a rule with a trainer of its own shall do wrong (images.py)
     allowances  Allowances to fill on the way; of a replay in float64
     """
+    net, rule = content.net, rules.get(content.rule)
+    if rule.trainer:
+        return images.replay(content, dtype, setting, allowances, slip)
     arrays = {q.name: content.arrays[q.name].astype(dtype)
               for q in content.quantities if q.is_input}
-    net, rule = content.net, rules.get(content.rule)
     shapes = {q.name: q.shape for q in quantities.initial(net, rule, content.setting)}
     arrays |= {f"init/{name}": np.zeros(shapes[f"init/{name}"], dtype) for name in content.without}
     initial = {name.removeprefix("init/"): array.copy()

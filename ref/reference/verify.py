@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import rules
 from . import quantities
 from .allowance import RTOL, Allowances, base
 from .file import FileError
@@ -168,7 +169,10 @@ def by_replay(path, theirs, rtol=None, atol_scale=0.0):
         raise FileError(f"{path}: a replay needs {shown}, which the file does not hold")
     measure = Measure(rtol or RTOL[theirs.dtype.itemsize], atol_scale, theirs.dtype, theirs)
     given = {q.name for q in theirs.quantities if q.is_input}
-    ours = replay(theirs, allowances=measure)
+    try:
+        ours = replay(theirs, allowances=measure)
+    except FileError as error:
+        raise FileError(f"{path}: {error}") from None
     notes = []
     silent = [f"{key} {value}" for key, value in sorted(theirs.setting.items())
               if key not in theirs.given and not key.endswith(EXTRA)
@@ -176,6 +180,8 @@ def by_replay(path, theirs, rtol=None, atol_scale=0.0):
     if silent:
         notes.append(f"config does not say, so as ref.train has them: {', '.join(silent)}")
     notes += unlike_sigma(theirs)
+    if own := rules.get(theirs.rule).recompute:
+        notes += [line for t in theirs.phases for line in own.unlike_rates(theirs.net, ours, t)]
     return _result(path, None, theirs, ours, theirs, measure, given, notes)
 
 

@@ -75,11 +75,20 @@ SIGMA = Option("sigma", "standard deviation of the noise that trains inverses or
 @dataclass(frozen=True)
 class Equation:
     """One quantity of a step: its name, its formula in the paper's letters, and the names of the
-    quantities and parameters that it is computed from."""
+    quantities and parameters that it is computed from.
+
+    shape, axes, many, given    where a rule has a trainer of its own: its shape, in words too,
+        without the first axis if that is `many`, whose length a file may choose; whether it is
+        given, not computed
+    """
 
     name: str
     formula: str
     inputs: tuple
+    shape: tuple = None
+    axes: str = ""
+    many: bool = False
+    given: bool = False
 
 
 def unchanged(net):
@@ -111,7 +120,8 @@ class Rule:
     inverted   f(net, params, l, h), what g_l inverts, where that is not f_l alone
     optimizers                 those it can be trained with, its default first
     of_networks                {architecture: hyperparameters} where they differ from `defaults`
-    trainer                    a class like training.Trainer where it brings its own
+    trainer                    a class like training.Trainer where it brings its own, and then
+    recompute                  the module that replays its reference files (dendrites/recompute.py)
     initial(net, stream, dtype)      its initial parameters, as network.initial_parameters gives
     carrier    the weights that carry δ_{u} to layer u-1, in words, with {u} for the layer
     """
@@ -132,6 +142,7 @@ class Rule:
     optimizers: tuple = ("adam", "sgd", "batch-manhattan")
     of_networks: dict = field(default_factory=dict)
     trainer: Callable = None
+    recompute: object = None
     initial: Callable = initial_parameters
     carrier: str = None
 

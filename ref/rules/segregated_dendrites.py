@@ -4,8 +4,10 @@ It is no rule for eq. (1)'s networks: it brings spiking neurons, their forward p
 weights and a trainer. Here is what can be set about it, with the defaults of NOTES.md's readings.
 """
 
-from ..dendrites import model, trainer
-from .rule import Option, Rule
+from math import prod
+
+from ..dendrites import model, recompute, trainer
+from .rule import Equation, Option, Rule
 
 OPTIONS = (
     Option("model", "spikes, or the rates that they stand for", "spikes", ("spikes", "rates")),
@@ -40,15 +42,77 @@ OPTIONS = (
 HIDDEN = {"lr": 0.21, "output_lr": 0.21, "batch_size": 1}
 
 
+
+
 def no_step(*args, **options):
     """A batch of eq. (1)'s network is nothing that dendrites could take a step on."""
     raise NotImplementedError("segregated dendrites have a trainer of their own")
 
 
+def equations(net, setting, phase):
+    """What an image holds, in order of computation; T steps of both phases, T1 of the first.
+
+    n_l, y, T1 are given. s_l, V_b_l, V_a_l, V_l, phi_l are (T, n_l), all else is of a phase.
+    """
+    L = net.L
+    size = {l: int(prod(net.shape(l))) for l in range(L + 1)}
+
+    def series(name, formula, inputs, l, given=False):
+        return Equation(name, formula, inputs, (size[l],), "ms, units", True, given)
+
+    def vector(name, formula, inputs, l, given=False):
+        return Equation(name, formula, inputs, (size[l],), "units", False, given)
+
+    for l in range(L + 1):
+        yield series(f"n_{l}", f"spikes of layer {l}, counts of each step", (), l, given=True)
+    yield vector("y", "the class, one-hot", (), L, given=True)
+    yield Equation("T1", "steps of the forward phase", (), (), "", False, True)
+    for l in range(L + 1):
+        yield series(f"s_{l}", f"s_{l} = Σ_k κ(t - t_k)  (11)", (f"n_{l}",), l)
+    for l in range(1, L + 1):
+        yield series(f"V_b_{l}", f"V_b_{l} = W_{l} s_{l - 1} + b_{l}  (13, 18)",
+                     (f"W_{l}", f"s_{l - 1}", f"b_{l}"), l)
+    yield series(f"V_{L}", "the output's soma; the teaching current from T1 on  (19, 20)",
+                 (f"V_b_{L}", "y", "T1"), L)
+    yield series(f"phi_{L}", f"φ_{L} = φ_max σ(V_{L})  (17)", (f"V_{L}",), L)
+    sent = f"s_{L}" if setting["fed_back"] == "spikes" else f"phi_{L}"
+    for l in range(1, L):
+        yield series(f"V_a_{l}", f"V_a_{l} = B_{l} {sent} of the step before  (13)",
+                     (f"B_{l}", sent), l)
+        yield series(f"V_{l}", f"the hidden soma of layer {l}  (14)",
+                     (f"V_b_{l}", *((f"V_a_{l}",) if setting["g_a"] else ())), l)
+        yield series(f"phi_{l}", f"φ_{l} = φ_max σ(V_{l})  (17)", (f"V_{l}",), l)
+    for l in range(L):
+        yield vector(f"s_mean_{l}", f"average of s_{l}, forward phase  (22)", (f"s_{l}", "T1"), l)
+    for l in range(1, L + 1):
+        yield vector(f"V_mean_{l}", f"average of V_{l}, forward phase  (22)", (f"V_{l}", "T1"), l)
+    for l in range(1, L):
+        for p, words in (("f", "forward"), ("t", "target")):
+            yield vector(f"alpha_{p}_{l}", f"σ of the average of V_a_{l}, {words} phase  (21)",
+                         (f"V_a_{l}", "T1"), l)
+    yield vector("phi_target", f"average of φ_{L}, target phase  (6)", (f"phi_{L}", "T1"), L)
+    for l in range(1, L + 1):
+        goal = ("phi_target",) if l == L else (f"alpha_f_{l}", f"alpha_t_{l}")
+        rate = () if l == L else (f"phi_{l}",)
+        yield Equation(f"loss_{l}", f"L_{l}  ({23 if l == L else 30})",
+                       (*rate, *goal, f"V_mean_{l}"), (), "", False)
+        yield vector(f"G_{l}", f"G_{l}  ({28 if l == L else 33})", (*goal, f"V_mean_{l}"), l)
+    eta = {l: "η P_0" for l in range(1, L)} | {L: "η_L P_1"}
+    for l in range(1, L + 1):
+        yield Equation(f"after/W_{l}", f"W_{l} - {eta[l]} G_{l} s_mean_{l - 1}ᵀ  (29, 35)",
+                       (f"W_{l}", f"G_{l}", f"s_mean_{l - 1}"))
+        yield Equation(f"after/b_{l}", f"b_{l} - {eta[l]} G_{l}  (29, 35)", (f"b_{l}", f"G_{l}"))
+    for l in range(L - 1, 0, -1):
+        follows = setting["feedback_weights"] == "symmetric"
+        above = (f"after/W_{l + 1}", *((f"after/B_{l + 1}",) if l + 1 < L else ()))
+        yield Equation(f"after/B_{l}", f"B_{l} follows W" if follows else f"B_{l} is fixed",
+                       above if follows else (f"B_{l}",))
+
+
 RULE = Rule(
-    no_step, lambda net, setting, phase: (), model.build, options=OPTIONS, defaults=HIDDEN,
+    no_step, equations, model.build, options=OPTIONS, defaults=HIDDEN,
     sgd_defaults=HIDDEN, optimizers=("sgd",), trainer=trainer.Trainer,
-    initial=trainer.first_parameters,
+    initial=trainer.first_parameters, recompute=recompute,
     of_networks={  # the paper's, found on its test set; any other network has those of HIDDEN
         "softmax 10": {"lr": 0.19, "output_lr": 0.19},
         "dense 500, dense 100, softmax 10": {"lr": 0.23, "output_lr": 0.12},

@@ -3,6 +3,7 @@
     evidence.py    what there is to go by, and when a candidate explains it
     size.py        zero, twice, 1/N, a few entries       weights.py     transposed, turned, no bias
     formulas.py    δ, ĥ, softmax, other conventions      inverses.py    the inverse's own loss
+    own.py         of rules with a trainer of their own
     optimizer.py   Adam's t, betas, weight decay        momentum.py    v, its decay, signs
     units.py       batch norm, pooling, skips, forks
 
@@ -13,7 +14,7 @@ for it.
 
 import contextlib
 
-from . import formulas, inverses, momentum, optimizer, size, units, weights
+from . import formulas, inverses, momentum, optimizer, own, size, units, weights
 from .evidence import Evidence, Unknown
 
 SPECIFIC = (*size.SPECIFIC, *formulas.SPECIFIC, *weights.SPECIFIC, *inverses.SPECIFIC,
@@ -28,7 +29,9 @@ __all__ = ["Evidence", "diagnose"]
 def diagnose(evidence):
     """The sentences of every known slip that explains the difference; the most specific first."""
     found = []
-    for slips in (SPECIFIC if evidence.is_chain else OF_UNITS, VAGUE):
+    specific = (own.SPECIFIC if evidence.declared.trainer else
+                SPECIFIC if evidence.is_chain else OF_UNITS)
+    for slips in (specific, VAGUE):
         for slip in slips:
             with contextlib.suppress(Unknown):
                 found.append(slip(evidence))

@@ -51,7 +51,8 @@ def factor(e):
 
 def _numbers(e):
     """(number, what it says if theirs is that many times ours), of numbers that mean something."""
-    N, units = len(e.get("x")), _units(e)
+    N = 1 if e.declared.trainer else len(e.get("x"))
+    units = _units(e)
     yield 1, ""
     if e.is_update:
         for number, words in ((2, "twice ours"), (1 / 2, "half of ours"),
