@@ -31,7 +31,8 @@ SMALL = "\"local 3x3x2/4, softmax 10\""
 
 DOCUMENTS = ("README.md", "NOTES.md", "data_prep/README.md", "runs/README.md",
              "runs/results/discussion.md", "runs/speed.md", "ref/reference/FORMAT.md",
-             "ref/reference/residual.md", "ref/commands.md", "ref/plots.md",
+             "ref/reference/residual.md", "ref/commands.md", "ref/dendrites/README.md",
+             "ref/plots.md",
              "ref/linear/README.md", "ref/units/README.md", "ref/export.md", "ref/gpu.md",
              "ref/mpi.md",
              "tests/soak.md")
@@ -104,6 +105,14 @@ COMMANDS = {
     "python -m shtab --shell bash": [
         ("", "") if importlib.util.find_spec("shtab") else ("python -m shtab", "echo")],
     "echo \"complete -o default": [],
+    "python -m ref.train --rule segregated-dendrites --arch": [EPOCH],
+    "python -m ref.train --rule segregated-dendrites --model rates": [EPOCH],
+    "python -m runs.dendrites raster": [],
+    "python -m runs.dendrites figure7": [("", " --images 100")],
+    "python -m runs.dendrites figure6": [("--epochs 20 --jobs 2",
+                                          "--epochs 1 --only \"no hidden\"")],
+    "python -m ref.reference write dendrites.h5": [],
+    "python -m ref.reference verify dendrites.h5": [],
     "python -m ref.reference write dtp.h5": [],
     "python -m ref.reference write lc.h5": [("mnist-lc", SMALL + " --in-shape 28x28x1")],
     "python -m ref.reference verify lc.h5": [],

@@ -101,3 +101,6 @@ def test_a_raster_of_a_run(small, command):
         assert done.status == 0 and "Hz forward" in done.out
         assert (small.parent / folder / "dendrites_raster.png").stat().st_size > 20000
     assert fresh.out.startswith("class c3")
+    spikes = rows("fresh/dendrites_raster.csv")
+    assert {row["layer"] for row in spikes} == {"0", "1", "2"}
+    assert 100 <= max(int(row["ms"]) for row in spikes) < 250

@@ -11,6 +11,8 @@ In steps of 1 ms a spike of this step counts already, with κ(1). Both kernels h
     mass              Σ κ: s = mass φ for a constant rate φ
 """
 
+from functools import cache
+
 import numpy as np
 
 FORGOTTEN = 1e-20  # a trace below this is dropped: s is of order 0.1
@@ -21,12 +23,19 @@ def kappa(t, tau_s, tau_L):
     return (np.exp(-t / tau_L) - np.exp(-t / tau_s)) / (tau_L - tau_s)
 
 
+@cache
 def make(c, steps, shift=0):
     """The kernel that remembers a spike for so many steps; 0: for ever, as the paper has it.
 
     shift  1: each spike counts with κ(t + 1), a mistake that reference files may have made
     """
     return Truncated(c, steps, shift) if steps else Exact(c, shift)
+
+
+@cache
+def matrix(kernel, T, dtype):
+    """kernel.matrix(T), kept."""
+    return kernel.matrix(T).astype(dtype)
 
 
 class Truncated:

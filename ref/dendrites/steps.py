@@ -1,7 +1,7 @@
 """A phase as a loop over its time steps, in the order of a step:
 
-    the input's spikes; then from the bottom up each layer's dendrites (hearing the layer below's
-    spikes of this step, the output's up to the one before), soma, rate and spikes
+    from the bottom up each layer's dendrites (hearing the layer below's spikes of this step, the
+    output's up to the one before), soma, rate and spikes
 
 and what both this loop and whole.py carry along and give back.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .compartments import hidden_current, output_current, sigma
+from .kernel import matrix
 
 
 @dataclass
@@ -65,6 +66,9 @@ def phase(c, kernel, params, state, x, T, source, y=None, start=0, windows=None,
     W, b, Y = params["W"], params["b"], params["B"]
     L = len(W)
     V, trace, top = dict(state.V), dict(state.trace), state.top
+    N = source.hold(start, x, T)
+    s_0 = matrix(kernel, T, x.dtype) @ np.concatenate([trace[0], N])  # (11)
+    V_b_1 = s_0 @ W[1].T + b[1]  # (13): nothing in the network changes the input
     seen = {name: {l: [] for l in range(L + 1)} for name in ("n", "s", "V", "phi", "V_a")}
 
     def spikes(l, t, p):
@@ -74,17 +78,17 @@ def phase(c, kernel, params, state, x, T, source, y=None, start=0, windows=None,
         seen["s"][l].append(s)
         return s
 
+    s = None
     for t in range(T):
-        s = spikes(0, t, x)
         for l in range(1, L):
-            V_b = W[l] @ s + b[l]  # (13)
+            V_b = V_b_1[t] if l == 1 else W[l] @ s + b[l]  # (13)
             V_a = Y[l] @ top  # (13)
             V[l] = V[l] + hidden_current(c, V[l], V_b, V_a) / c.C_m  # (14)
             seen["V_a"][l].append(V_a)
             seen["V"][l].append(V[l])
             seen["phi"][l].append(c.phi_max * sigma(V[l]))  # (17)
             s = spikes(l, t, sigma(V[l]))
-        V_b = W[L] @ s + b[L]  # (18)
+        V_b = V_b_1[t] if L == 1 else W[L] @ s + b[L]  # (18)
         V[L] = V[L] + output_current(c, V[L], V_b, y) / c.C_m  # (19)
         seen["V"][L].append(V[L])
         seen["phi"][L].append(c.phi_max * sigma(V[L]))
@@ -93,6 +97,7 @@ def phase(c, kernel, params, state, x, T, source, y=None, start=0, windows=None,
 
     seen = {name: {l: np.array(rows) for l, rows in layers.items() if rows}
             for name, layers in seen.items()}
+    seen["n"][0], seen["s"][0], trace[0] = N, s_0, kernel.after(trace[0], N)
     if series is not None:
         series |= seen
     w = (c.window(T) if w is None else w).astype(x.dtype)

@@ -75,8 +75,8 @@ class Trainer:
         """The Example of image number t from a State; nothing changes."""
         c, setting = self.c, self.setting
         if setting["model"] == "rates":
-            forward, target = (rate.phase(c, self.kernel.mass, self.params, x, wanted)
-                               for wanted in (None, y))
+            forward = rate.phase(c, self.kernel.mass, self.params, x)
+            target = rate.phase(c, self.kernel.mass, self.params, x, y, forward)
             return example.Example(forward, target, learning.gradients(c, forward, target), state)
         rng = stream(self.seed, "phases", t)
         lengths = constants.lengths(c, rng)

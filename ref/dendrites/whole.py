@@ -17,13 +17,8 @@ from functools import cache
 import numpy as np
 
 from .compartments import euler, sigma
+from .kernel import matrix
 from .steps import Means, State
-
-
-@cache
-def filter_matrix(kernel, T, dtype):
-    """K of a kernel (T, width + T), kept."""
-    return kernel.matrix(T).astype(dtype)
 
 
 @cache
@@ -51,7 +46,7 @@ def phase(c, kernel, params, state, x, T, source, y=None, start=0, windows=None,
     """(Means, the next State); arguments as in steps.phase."""
     W, b, Y = params["W"], params["b"], params["B"]
     L, dtype = len(W), x.dtype
-    K = filter_matrix(kernel, T, dtype)
+    K = matrix(kernel, T, dtype)
     w = (c.window(T) if w is None else w).astype(dtype)
     wK = w @ K
     mean, V, trace = Means({}, {}, {}, {}), {}, {}

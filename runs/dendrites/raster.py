@@ -29,6 +29,12 @@ def record(trainer, image, label, warm=3):
     return found, both, len(series[0]["n"][0])
 
 
+def spikes_of(series):
+    """Rows of a table: layer, neuron and ms of each spike."""
+    return [{"layer": l, "neuron": int(j), "ms": int(t)} for l, N in series["n"].items()
+            for t, j in np.argwhere(N) for _ in range(int(N[t, j]))]
+
+
 def draw(plt, found, series, T1, label, classes, settling):
     """Rows of panels: spikes of input, hidden layers and output; potentials; plateaus."""
     L = max(series["V"])
@@ -105,6 +111,7 @@ def work(args):
                       for l, phi in found.forward.phi.items())
     tell(f"class {data.classes[label]}, read out as {read}; {rates}")
     path = args.out / "dendrites_raster.png"
-    drawn = output.picture(path, lambda plt: draw(plt, found, series, T1, label, data.classes,
-                                                   trainer.c.settling))
-    return 0 if drawn else 2
+    output.write_csv(path.with_suffix(".csv"), spikes_of(series))
+    output.picture(path, lambda plt: draw(plt, found, series, T1, label, data.classes,
+                                          trainer.c.settling))
+    return 0
