@@ -58,6 +58,7 @@ PLANTED = {
 @pytest.mark.parametrize("slip", PLANTED)
 def test_a_planted_error_is_seen(slip, monkeypatch):
     monkeypatch.setattr(*PLANTED[slip])
+    monkeypatch.setattr(kernel, "make", kernel.make.__wrapped__)  # not the right one that is kept
     with pytest.raises(AssertionError, match="off by"):
         against_naive(models.NETS["one"], 10)
 
