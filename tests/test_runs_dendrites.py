@@ -92,6 +92,17 @@ def test_figure_7_is_what_a_trainer_does(small, command):
     assert seen[-1]["mu"] == pytest.approx(float(table[0]["mu"])) and "mu" not in seen[0]
 
 
+def test_a_network_is_tested_several_times(small, command):
+    """The first is what ref.train recorded; the others differ, by noise alone."""
+    line = ["--rule", "segregated-dendrites", "--arch", "dense 20, softmax 10", "--data", small]
+    assert command("ref.train", *line, "--epochs", 1, "--test-ms", 60, "--out", "run").status == 0
+    done = command(RUNS, "tests", "run", "--data", small, "--repeats", 3, "--out", "out")
+    assert done.status == 0 and "mean" in done.out
+    found = [float(row["test_error"]) for row in rows("out/dendrites_tests.csv")]
+    assert found[0] == float(rows("run/metrics.csv")[-1]["test_error"])
+    assert len(set(found)) > 1 and max(found) - min(found) < 30
+
+
 def test_a_raster_of_a_run(small, command):
     line = ["--rule", "segregated-dendrites", "--arch", "dense 20, softmax 10", "--data", small]
     assert command("ref.train", *line, "--epochs", 1, "--test-ms", 60, "--out", "run").status == 0

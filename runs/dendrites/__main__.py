@@ -4,6 +4,7 @@
     readings                     test errors of what the paper leaves open
     figure7                      angles to backpropagation, Theorem 1's μ; correlations (figure 5C)
     raster                       a picture of one image through both phases
+    tests                        one trained network tested several times, as the paper's bars
 
 The figures with test errors train what is missing, and go on where they were stopped.
 """
@@ -11,7 +12,7 @@ The figures with test errors train what is missing, and go on where they were st
 from ref.common.command import count, seed
 
 from .. import command
-from . import errors, measure, raster
+from . import errors, measure, raster, repeat
 from .paper import EPOCHS, FIGURES, ONE
 
 
@@ -45,6 +46,10 @@ def parser():
     r.add_argument("--arch", default=ONE, help="without --run; default \"%(default)s\"")
     r.add_argument("--digit", type=int, help="the first test image of this class")
     r.set_defaults(does=raster.work)
+    t = add(commands, "tests", "test a trained network several times")
+    t.add_argument("run", metavar="RUN", help="a run's folder")
+    t.add_argument("--repeats", type=count, default=20, help="default %(default)s")
+    t.set_defaults(does=repeat.work)
     return p
 
 
