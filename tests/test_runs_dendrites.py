@@ -95,7 +95,8 @@ def test_figure_7_is_what_a_trainer_does(small, command):
 def test_a_network_is_tested_several_times(small, command):
     """The first is what ref.train recorded; the others differ, by noise alone."""
     line = ["--rule", "segregated-dendrites", "--arch", "dense 20, softmax 10", "--data", small]
-    assert command("ref.train", *line, "--epochs", 1, "--test-ms", 60, "--out", "run").status == 0
+    assert command("ref.train", *line, "--epochs", 1, "--test-ms", 32, "--lr", 1e-4,
+                   "--output-lr", 1e-4, "--out", "run").status == 0
     done = command(RUNS, "tests", "run", "--data", small, "--repeats", 3, "--out", "out")
     assert done.status == 0 and "mean" in done.out
     found = [float(row["test_error"]) for row in rows("out/dendrites_tests.csv")]
