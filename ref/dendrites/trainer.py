@@ -6,6 +6,7 @@ from ..backend import on_host
 from ..common.command import UsageError
 from ..heap import keep_freed_memory
 from ..network import zero_parameters
+from ..ranks import ALONE
 from ..seeds import stream
 from . import constants, example, initial, kernel, learning, measures, model, rate, spikes, steps
 
@@ -14,10 +15,12 @@ class Trainer:
     """A network of segregated dendrites and its state between images.
 
     net, rule, params, setting, seed    as in training.Trainer
-    factors  as in training.Trainer
+    factors  as in training.Trainer;  ranks  one process
     t        images so far; spikes and lengths of phases of image t are functions of seed and t
     carried  {name: array}, the State between images, changed in place: a checkpoint keeps it
     """
+
+    ranks = ALONE
 
     def __init__(self, net, rule, params, setting, seed, device_noise=False):
         model.check(setting)

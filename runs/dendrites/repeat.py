@@ -5,9 +5,9 @@ import numpy as np
 import ref
 from ref.common.command import UsageError, tell
 from ref.data import open_data
+from ref.evaluation import BATCH, batch_of, error_sum
 from ref.find import find_data
 from ref.network import forward
-from ref.training import EVALUATION_BATCH, batch_of, error_sum
 
 from .. import output
 
@@ -17,7 +17,7 @@ def errors(run, part, repeats):
     dtype = run.params["W"][1].dtype
     for k in range(repeats):
         wrong = done = 0
-        for images, labels in part.in_order(EVALUATION_BATCH):
+        for images, labels in part.in_order(BATCH):
             x, y = batch_of(run.net, images, labels, np, dtype)
             h, _ = forward(run.net, run.params, x, k * len(part) + done)
             wrong, done = wrong + error_sum(run.net, h[run.net.L], y), done + len(labels)
