@@ -6,12 +6,12 @@ import numpy as np
 
 from .common.examples import DataError, images_and_labels, pair, same_examples
 from .data import Data
-from .parts import InMemory
+from .parts import InMemory, held_out
 
 
-def arrays_as_data(train, test=None, validation=0):
+def arrays_as_data(train, test=None, validation=0, split_seed=None):
     """A Data of NumPy arrays (x, y), as images_and_labels takes them, float64 kept; without `test`
-    the last sixth is the test part.
+    the last sixth is the test part. validation, split_seed: as data.open_data has them.
 
     Raises DataError that says what is wrong.
     """
@@ -35,8 +35,8 @@ def arrays_as_data(train, test=None, validation=0):
     for array in (images, labels, test_images, test_labels):
         total.update(f"{array.dtype} {array.shape}".encode())
         total.update(np.ascontiguousarray(array).tobytes())
-    cut = len(images) - validation
+    fit, held = held_out(len(images), validation, split_seed)
     return Data(path=None, name="arrays", classes=[str(k) for k in range(n_classes)],
                 in_shape=images.shape[1:], digest=total.hexdigest(),
-                train=InMemory(images[:cut], labels[:cut]), test=InMemory(test_images, test_labels),
-                validation=InMemory(images[cut:], labels[cut:]) if validation else None)
+                train=InMemory(images[fit], labels[fit]), test=InMemory(test_images, test_labels),
+                validation=InMemory(images[held], labels[held]) if validation else None)

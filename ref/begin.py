@@ -26,9 +26,10 @@ DEFAULTS = {
     "dtype": "float32", "backend": "numpy", "device_noise": False, "validation": 0,
     "angles": False, "crop_padding": None, "flip": None, "out": None, "checkpoint_every": 1,
     "checkpoint_minutes": 10, "resume": None, "allow_changed_data": False,
-    "init": None, "mpi": False, "normalise": "none",
+    "init": None, "mpi": False, "normalise": "none", "validation_split": "last", "patience": None,
 }
 CROP_PADDING = Option("crop_padding", "", high=1000, whole=True)
+SPLITS = ("last", "random")
 # What these may be, for Python; on the command line argparse holds them to the same.
 LIMITS = (
     Option("epochs", "", low=1, whole=True), Option("seed", "", high=2**128 - 1, whole=True),
@@ -37,6 +38,7 @@ LIMITS = (
     Option("dtype", "", choices=("float32", "float64")), Option("flip", "", choices=FLIPS),
     Option("backend", "", choices=("numpy", "cupy")),
     Option("normalise", "", choices=normalisation.KINDS),
+    Option("validation_split", "", choices=SPLITS), Option("patience", "", low=1, whole=True),
 )
 
 
@@ -91,10 +93,14 @@ def begin(args, data=None, ranks=ALONE):
         raise UsageError(f"--device-noise: the rule {args.rule} has no noise")
     if args.device_noise and args.backend == "numpy":
         raise UsageError("--device-noise: only with --backend cupy, numpy has no device")
+    for option, off in (("patience", None), ("validation_split", "last")):
+        if getattr(args, option) != off and not args.validation:
+            raise UsageError(f"--{option.replace('_', '-')}: needs --validation N, so many "
+                             "training examples to set apart")
     select(args.backend, ranks.local_rank)
     if data is None:
         args.data = args.data or "digits"
-        data = open_data(find_data(args.data), args.validation)
+        data = open_data(find_data(args.data), args.validation, split_seed(args))
     if args.normalise != "none" and rules.get(args.rule).trainer:
         raise UsageError(f"--normalise {args.normalise}: {args.rule} takes inputs in [0, 1]")
     net, scale = build(args.arch, args.rule, setting, data), None
@@ -108,6 +114,11 @@ def begin(args, data=None, ranks=ALONE):
     if first:
         imported.apply(first, trainer)
     return Beginning(args, setting, source, data, trainer, scale)
+
+
+def split_seed(args):
+    """The seed of a random validation part, or None: the last examples."""
+    return args.seed if getattr(args, "validation_split", "last") == "random" else None
 
 
 def first_of(args):

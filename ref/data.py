@@ -15,7 +15,7 @@ import numpy as np
 
 from .common import hdf5, untrusted
 from .common.command import UserError, printable
-from .parts import WINDOW, DataFormatError, InMemory, Streamed, check_finite
+from .parts import WINDOW, DataFormatError, InMemory, Streamed, check_finite, held_out
 from .rows import Rows, RowsError
 
 MEMORY_LIMIT = 4 << 30  # bytes; a part larger than this is read from the file as it goes
@@ -35,15 +35,16 @@ class Data:
     validation: object = None
 
 
-def open_data(path, validation=0, memory_limit=MEMORY_LIMIT, window=WINDOW):
-    """Open a data set. `validation` examples at the end of the training part are set apart.
+def open_data(path, validation=0, split_seed=None, memory_limit=MEMORY_LIMIT, window=WINDOW):
+    """Open a data set. `validation` examples are set apart: those at the end of the training part
+    or, with a split_seed, at random.
 
     Raises DataFormatError for a file that is not of the documented form; later, reading a part that
     stays in the file, UnreadableError.
     """
     file = hdf5.open_file(path, DataFormatError)
     try:
-        return _open(file, path, validation, memory_limit, window)
+        return _open(file, path, validation, split_seed, memory_limit, window)
     except DataFormatError:
         raise
     except RowsError as problem:
@@ -54,7 +55,7 @@ def open_data(path, validation=0, memory_limit=MEMORY_LIMIT, window=WINDOW):
         raise DataFormatError(f"{path}: {hdf5.reason(problem)}") from None
 
 
-def _open(file, path, validation, memory_limit, window):
+def _open(file, path, validation, split_seed, memory_limit, window):
     form, version = (hdf5.attribute(file, name) for name in ("format", "version"))
     if form != "ref-data" or hdf5.whole(version) != 1:
         raise DataFormatError(
@@ -86,16 +87,27 @@ def _open(file, path, validation, memory_limit, window):
         check_finite(held, f"{path}: {name}/images", first)
         return InMemory(held, labels[first:last])
 
-    cut = len(labels) - validation
+    def split(cut):
+        """The parts to train and to validate on."""
+        if not validation or split_seed is None:
+            return part("train", 0, cut), part("train", cut, len(labels)) if validation else None
+        whole = part("train", 0, len(labels))
+        if isinstance(whole, Streamed):
+            raise DataFormatError(f"--validation-split random: the images of {path} are read as "
+                                  "training goes on, so only the last ones can be set apart")
+        return [InMemory(whole.images[rows], labels[rows])
+                for rows in held_out(len(labels), validation, split_seed)]
+
+    train, held = split(len(labels) - validation)
     return Data(
         path=str(path),
         name=printable(str(hdf5.attribute(file, "name", path))),
         classes=classes,
         in_shape=in_shape,
         digest=_digest(arrays),
-        train=part("train", 0, cut),
+        train=train,
         test=part("test", 0, len(arrays["test"][1])),
-        validation=part("train", cut, len(labels)) if validation else None,
+        validation=held,
     )
 
 

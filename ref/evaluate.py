@@ -20,6 +20,8 @@ def parser():
     p.add_argument("run", metavar="RUN", help="a run's folder, as ref.train prints it")
     p.add_argument("--data", metavar="NAME|FILE",
                    help="default: the data it was trained on, found by name and digest")
+    p.add_argument("--best", action="store_true",
+                   help="the parameters of the best epoch on the validation part, not the last")
     p.add_argument("--backend", choices=("numpy", "cupy"), default="numpy",
                    help="numpy, or cupy for a GPU (default %(default)s)")
     return p
@@ -45,12 +47,12 @@ def restore(net, path, arrays):
     return params
 
 
-def report(run, data_name, backend):
+def report(run, data_name, backend, best=False):
     """Lines for a person: error and loss on each part, and the error of each class."""
     xp = select(backend)
     config = complete(read_config(run))
     arguments, setting = config["arguments"], config["hyperparameters"]
-    arrays = folder.read_parameters(run)
+    arrays = folder.read_parameters(run, best)
     data = open_data(find_data(data_name) if data_name else find_recorded(config, run))
     net = build(arguments["arch"], arguments["rule"], setting, data, config.get("normalisation"))
     params = to_device(restore(net, run, arrays), xp)
@@ -70,7 +72,7 @@ def report(run, data_name, backend):
 def work():
     args = parser().parse_args()
     try:
-        for line in report(args.run, args.data, args.backend):
+        for line in report(args.run, args.data, args.backend, args.best):
             command.tell(line)
     except Exception as error:
         if is_device_error(error):

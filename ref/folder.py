@@ -2,6 +2,7 @@
 
     config.json     everything resolved: arguments, hyperparameters, versions, command
     metrics.csv     a row an epoch
+    parameters_best.h5  those of the best epoch on the validation part, where there is one
     parameters.h5   the trained parameters, one dataset each: W_1, b_1, ...
     checkpoint.h5   everything that a resumed run needs (checkpoint.py)
     .lock           held by the process that trains here
@@ -21,6 +22,7 @@ from .common.files import write
 
 LOCK = ".lock"
 NEEDED = ("epoch", "train_error", "test_error", "seconds")  # columns of metrics.csv
+PARAMETERS, BEST = "parameters.h5", "parameters_best.h5"
 # what may be there before a run begins: runs/jobs.py's log of what it prints is
 NOT_YET_A_RUN = (LOCK, "log.txt")
 
@@ -169,7 +171,7 @@ def _numbers(row, k):
     return found
 
 
-def write_parameters(folder, arrays):
+def write_parameters(folder, arrays, name=PARAMETERS):
     """arrays: {name: NumPy array}."""
 
     def fill(path):
@@ -178,12 +180,18 @@ def write_parameters(folder, arrays):
             for name, array in arrays.items():
                 file[name] = array
 
-    write(folder / "parameters.h5", fill, sum(array.nbytes for array in arrays.values()))
+    write(folder / name, fill, sum(array.nbytes for array in arrays.values()))
 
 
-def read_parameters(folder):
-    """{name: NumPy array}. Raises FolderError where there are none."""
-    path = Path(folder) / "parameters.h5"
+def read_parameters(folder, best=False):
+    """{name: NumPy array}. Raises FolderError where there are none.
+
+    best  those of the best epoch on the validation part
+    """
+    path = Path(folder) / (BEST if best else PARAMETERS)
+    if best and not path.exists():
+        raise FolderError(f"{folder}: this run has no {BEST}: no epoch was picked, which takes a "
+                          "run with --validation")
     if not path.exists():
         if (Path(folder) / LOCK).exists():
             raise FolderError(f"{folder}: this run has no parameters.h5: it has not ended yet, or "

@@ -1,6 +1,6 @@
 """What ref.train prints for a person."""
 
-from . import architectures, rules, schedules
+from . import architectures, rules, schedules, selection
 
 
 def percent(error):
@@ -81,7 +81,13 @@ def _inverse_losses(row):
 
 
 def summary(rows, show):
-    """The last line: best and final test error."""
+    """The last line: best and final test error; with a validation part, the test error of the epoch
+    that it picks."""
+    picked = selection.best(rows)
+    if picked:
+        return (f"best validation error {show(picked['validation_error'])} (epoch "
+                f"{picked['epoch']}), test error there {show(picked['test_error'])}, "
+                f"final {show(rows[-1]['test_error'])}")
     best = min(rows, key=lambda row: row["test_error"])
     return (f"best test error {show(best['test_error'])} (epoch {best['epoch']}), "
             f"final {show(rows[-1]['test_error'])}")

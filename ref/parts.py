@@ -25,6 +25,15 @@ class UnreadableError(DataFormatError):
     status = 1
 
 
+def held_out(n, count, seed=None):
+    """(rows to train on, rows to validate on) of n, in order: the last `count`, or with a seed
+    `count` at random. Slices where the rows lie together, else arrays."""
+    if seed is None or not count:
+        return slice(0, n - count), slice(n - count, n)
+    order = stream(seed, "validation").permutation(n)
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
 class InMemory:
     """A part of a data set, held in memory as in the file."""
 

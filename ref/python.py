@@ -41,10 +41,12 @@ class Fitted:
     params   {"W": {l: array}, "b": ..., ...}, NumPy arrays
     metrics  {column: [a number an epoch]}, the columns of metrics.csv
     config   everything resolved, as in config.json;  classes  their names
+    best     {"W_1": array, ...} of the best epoch on the validation part, or None
     """
 
-    def __init__(self, net, params, rows, config):
+    def __init__(self, net, params, rows, config, best=None):
         self.net, self.params, self.rows, self.config = net, params, rows, config
+        self.best = best
         self.metrics = {key: [row[key] for row in rows] for key in (rows[0] if rows else ())}
         self.classes = config["data"].get("classes")
 
@@ -67,6 +69,17 @@ class Fitted:
         h = np.concatenate([self.activities(x[k:k + AHEAD], k)[L] for k in range(0, len(x), AHEAD)])
         return h if architectures.is_autoencoder(self.net) else h.argmax(axis=1)
 
+    def at_best(self):
+        """The same network with the parameters of the best epoch on the validation part.
+
+        Raises UsageError where there was no such part.
+        """
+        if self.best is None:
+            raise UsageError("no epoch was picked: fit with validation=N; of a run in a folder "
+                             "ref.load(path, best=True) has it")
+        params = restore(self.net, "the run", self.best)
+        return Fitted(self.net, params, self.rows, self.config, self.best)
+
     def save(self, path):
         """Write config.json, metrics.csv and parameters.h5 into a new or empty folder.
 
@@ -78,6 +91,8 @@ class Fitted:
             if self.rows:
                 folder.write_metrics(out, self.rows)
             folder.write_parameters(out, flat(self.params))
+            if self.best:
+                folder.write_parameters(out, self.best, folder.BEST)
         finally:
             lock.close()
 
@@ -97,7 +112,7 @@ def fit(rule, arch=begin.DEFAULTS["arch"], data=None, test=None, verbose=False, 
     """
     args = _arguments(rule, arch, given)
     if not isinstance(data, (str, os.PathLike, type(None))):
-        opened = arrays_as_data(data, test, args.validation)
+        opened = arrays_as_data(data, test, args.validation, begin.split_seed(args))
         args.data = None
     elif test is not None:
         raise UsageError("test: only with data=(x, y)")
@@ -108,6 +123,7 @@ def fit(rule, arch=begin.DEFAULTS["arch"], data=None, test=None, verbose=False, 
         from . import mpi
 
         ranks = mpi.world()
+    args.out = args.out if args.out is None else str(args.out)
     folder.check_free(args.out)
     new = begin.begin(args, opened, ranks)
     config = new.config("ref.fit")
@@ -128,11 +144,17 @@ def fit(rule, arch=begin.DEFAULTS["arch"], data=None, test=None, verbose=False, 
                 lock.close()
     params = {s: {l: to_host(p) for l, p in layers.items()}
               for s, layers in new.trainer.params.items()}
-    return Fitted(new.trainer.net, params, run.rows, config)
+    best = run.best
+    if out and (out / folder.BEST).exists():
+        best = folder.read_parameters(out, best=True)
+    return Fitted(new.trainer.net, params, run.rows, config, best)
 
 
-def load(path):
-    """The Fitted of a folder that ref.train or Fitted.save wrote. Raises FolderError."""
+def load(path, best=False):
+    """The Fitted of a folder that ref.train or Fitted.save wrote. Raises FolderError.
+
+    best  with the parameters of the best epoch on the validation part, not of the last
+    """
     config = complete(read_config(path))
     arguments, setting = config["arguments"], config["hyperparameters"]
     in_shape = config["data"].get("in_shape")
@@ -140,7 +162,7 @@ def load(path):
                               setting.get("output", "probabilities"))
     net = rules.get(arguments["rule"]).build(net, setting)
     net = of_network(net, config.get("normalisation"))
-    params = restore(net, path, folder.read_parameters(path))
+    params = restore(net, path, folder.read_parameters(path, best))
     return Fitted(net, params, folder.read_metrics(Path(path)), config)
 
 

@@ -11,7 +11,7 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-from . import alignment, checkpoint, evaluation, folder, lines, schedules, training
+from . import alignment, checkpoint, evaluation, folder, lines, schedules, selection, training
 from .augmentation import augment
 from .backend import select, to_host
 from .common import schema
@@ -47,6 +47,8 @@ class Run:
         self.xp, self.dtype = select(self.args.backend), np.dtype(self.args.dtype)
         self.epoch, self.pass_number, self.batch = 1, 0, 0
         self.tally, self.row, self.rows = evaluation.Tally(), {}, []
+        self.best = None  # {name: NumPy array} of the best epoch, where nothing is written
+        self.patience = getattr(self.args, "patience", None)  # older runs have no such key
         self.stop = None  # the signal that asked us to
         self.saved = time.monotonic()
 
@@ -120,7 +122,7 @@ class Run:
         self.write_parameters()
 
     def all_epochs(self, epochs):
-        while self.epoch <= epochs:
+        while self.epoch <= epochs and not self.exhausted:
             start = time.perf_counter()
             rule = self.trainer.rule
             self.trainer.factors = schedules.factors(self.setting, rule.trains, self.epoch)
@@ -133,12 +135,18 @@ class Run:
                 if self.pass_number <= len(first):
                     self.report(lines.pretraining_line(self.row, self.pass_number, len(first)))
             row = self.evaluate(start)
-            due = self.epoch % self.args.checkpoint_every == 0 or self.epoch == epochs
+            if selection.is_best(self.rows):
+                self.keep_best()
+            due = (self.epoch % self.args.checkpoint_every == 0 or self.epoch == epochs
+                   or self.exhausted)
             self.epoch, self.pass_number, self.row = self.epoch + 1, 0, {}
             due = due or bool(self.asked())
             if due:
                 self.save()
             self.report(lines.epoch_line(row, lines.unit_of(self.net)))
+            if self.exhausted:
+                self.report(self.why_it_ends())
+                return
             stop = self.asked()
             if stop and self.epoch <= epochs:
                 if not due:
@@ -228,6 +236,24 @@ class Run:
         if self.out is not None:
             folder.write_metrics(self.out, self.rows)
         return row
+
+    @property
+    def exhausted(self):
+        """Whether training stops early: --patience epochs were in vain."""
+        return selection.exhausted(self.rows, self.patience)
+
+    def why_it_ends(self):
+        """The line of an early end."""
+        return (f"stopped early: no lower validation error since epoch "
+                f"{selection.best(self.rows)['epoch']}")
+
+    def keep_best(self):
+        """Keep the parameters of the epoch just evaluated, before its checkpoint is written."""
+        arrays = {name: to_host(p) for name, p in flat(self.trainer.params).items()}
+        if self.out is None:
+            self.best = {name: array.copy() for name, array in arrays.items()}
+        else:
+            folder.write_parameters(self.out, arrays, folder.BEST)
 
     def write_parameters(self):
         """The trained parameters as a file of their own."""

@@ -12,7 +12,7 @@ from numpy.random import SFC64, Generator, SeedSequence
 
 # The position of a purpose is part of its stream's address: append, never reorder.
 PURPOSES = ("weights", "inverse", "feedback", "auxiliary", "noise", "order", "augmentation",
-            "magnitude", "spikes", "phases", "tests", "biases")
+            "magnitude", "spikes", "phases", "tests", "biases", "validation")
 
 
 def address(seed, purpose, *counter):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import architectures, backend, checkpoint, folder, imported, lines, rules, show, training
 from .augmentation import FLIPS
-from .begin import CROP_PADDING, begin, build, new_trainer
+from .begin import CROP_PADDING, SPLITS, begin, build, new_trainer, split_seed
 from .common import command, version
 from .common.command import (
     NOBODY_READS,
@@ -70,7 +70,12 @@ def parser():
     p.add_argument("--out", type=lambda text: str(new_folder(text)), metavar="DIR",
                    help="the run's folder (default: a new runs/out/...)")
     p.add_argument("--validation", type=int, default=0, metavar="N",
-                   help="set N training examples apart and report their error too")
+                   help="set N training examples apart, report their error too, and keep the "
+                        "parameters of the epoch where it is lowest")
+    p.add_argument("--validation-split", choices=SPLITS, default="last",
+                   help="the last N, or N at random by the seed (default %(default)s)")
+    p.add_argument("--patience", type=count, metavar="EPOCHS",
+                   help="stop after so many epochs without a lower validation error")
     p.add_argument("--mpi", action="store_true",
                    help="one of several processes that mpiexec or srun has started: each trains on "
                         "its rows of every batch (ref/mpi.md)")
@@ -146,7 +151,7 @@ def resume(args, ranks):
             arguments[name] = getattr(args, name)
     path = find_data(args.data) if args.data else find_recorded(
         config, out, args.allow_changed_data)
-    data = open_data(path, arguments["validation"])
+    data = open_data(path, arguments["validation"], split_seed(argparse.Namespace(**arguments)))
     if data.digest != config["data"].get("digest") and not args.allow_changed_data:
         raise UsageError(f"{data.path} is not the file that {out} was trained on (its digest "
                          "differs); put that one back, or add --allow-changed-data")
@@ -180,7 +185,8 @@ def resume(args, ranks):
         done = run.epoch > (arguments["epochs"] or DEFAULT_EPOCHS)
         if done:  # metrics.csv may have lost rows since
             folder.write_metrics(out, run.rows)
-        tell(f"{out}: all {run.epoch - 1} epochs are done; --epochs can be raised" if done else
+        tell(run.why_it_ends() if run.exhausted else
+             f"{out}: all {run.epoch - 1} epochs are done; --epochs can be raised" if done else
              f"{out}: going on in epoch {run.epoch}, after {run.trainer.t} steps")
     return run
 

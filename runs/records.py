@@ -126,6 +126,8 @@ def differences(record):
     augmented = record.config.get("augmentation") or {"crop_padding": 0, "flip": "none"}
     others = {"crop_padding": (augmented["crop_padding"], crop), "flip": (augmented["flip"], flip),
               "normalise": (arguments.get("normalise", "none"), "none"),
+              "validation_split": (arguments.get("validation_split", "last"), "last"),
+              "patience": (arguments.get("patience"), None),
               "dtype": (arguments.get("dtype", "float32"), "float32"),
               "validation": (arguments.get("validation", 0), 0)}
     return found | {key: pair for key, pair in others.items() if pair[0] != pair[1]}

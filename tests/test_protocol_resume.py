@@ -7,12 +7,16 @@ import pytest
 from test_checkpoint import Killed, call, kill_after, options, result
 from test_checkpoint import data as data  # a fixture
 
+from ref import folder
+
 PROTOCOLS = {
     "momentum": ("bp", "--optimizer", "sgd", "--momentum", "0.9", "--weight-decay", "1e-3"),
     "batch-manhattan": ("dtp", "--optimizer", "batch-manhattan", "--inverse-momentum", "0.9"),
     "adam with decay": ("fa", "--weight-decay", "1e-2"),
     "rates": ("dtp", "--lr-step", "1", "--inverse-lr-milestones", "1,2"),
     "inverse steps": ("sdtp", "--inverse-steps", "3", "--inverse-pretraining", "2"),
+    "best epoch": ("fa", "--validation", "40", "--validation-split", "random", "--patience", "2",
+                   "--normalise", "channels", "--epochs", "9", "--lr", "0.05"),
     "mirror steps": ("weight-mirror", "--mirror-steps", "2", "--mirror-pretraining", "1",
                      "--schedule", "alternating"),
 }
@@ -34,6 +38,10 @@ def test_a_run_killed_anywhere_and_resumed_is_the_same_run(name, data, tmp_path,
         line = ["--resume", out]
     assert call(monkeypatch, "--resume", out) == 0
     assert result(out) == result(tmp_path / "whole")
+    if "--validation" in given:
+        ours, theirs = (folder.read_parameters(run, best=True) for run in (out, tmp_path / "whole"))
+        assert {n: a.tobytes() for n, a in ours.items()} == {
+            n: a.tobytes() for n, a in theirs.items()}
 
 
 def test_a_run_from_before_there_was_a_protocol_goes_on(data, tmp_path, monkeypatch):

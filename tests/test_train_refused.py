@@ -53,7 +53,7 @@ CHOICES = {
     "--magnitude": ["uniform", "fixed", "batch"], "--optimizer": ["adam", "sgd"],
     "--epsilon-form": ["hat", "kingma"], "--hyperparameters": ["default", "paper"],
     "--dtype": ["float32", "float64"], "--backend": ["numpy", "cupy"],
-    "--normalise": ["none", "channels"],
+    "--normalise": ["none", "channels"], "--validation-split": ["last", "random"],
     "--flip": ["none", "horizontal", "vertical"],
 }
 
