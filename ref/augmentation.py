@@ -1,22 +1,30 @@
-"""Augmentation of a batch of training images: random crops after padding, and flips (section 3.2).
+"""Augmentation of a batch of training images: random crops after padding, and flips (section 3.2);
+random-resized crops, as ImageNet is trained on (Szegedy et al. 2015; Xiao et al. 2018).
 
 Works on images as they are in the file, on the host, before they go to a device, so it is the same
 in any backend.
 """
 
+from math import log
+
 import numpy as np
 
 FLIPS = ("none", "horizontal", "vertical")
+RATIOS = (3 / 4, 4 / 3)  # width over height of a random-resized crop
+TRIES = 10  # to find one that fits into the image
 
 
-def augment(images, rng, padding, flip):
+def augment(images, rng, padding, flip, area=None):
     """A randomly moved and flipped copy of images, (N, H, W, C) -> the same shape and type.
 
     rng      numpy.random.Generator
     padding  pixels: each image is padded with zeros by as much on every side, and an H x W part of
              it cut out at a random place, so that it moves by up to `padding` in each direction
     flip     "horizontal" swaps left and right, "vertical" top and bottom, of half of the images
+    area     the least share of the image that a random-resized crop has, or None for no such crop
     """
+    if area is not None:
+        images = resized_crops(images, rng, area)
     N, H, W, _ = images.shape
     rows = np.broadcast_to(np.arange(H), (N, H))
     columns = np.broadcast_to(np.arange(W), (N, W))
@@ -29,3 +37,47 @@ def augment(images, rng, padding, flip):
         rows = rows + rng.integers(0, 2 * padding + 1, (N, 1))
         columns = columns + rng.integers(0, 2 * padding + 1, (N, 1))
     return images[np.arange(N)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def resized_crops(images, rng, area):
+    """A random part of each image, stretched to the image's own size: (N, H, W, C) -> the same.
+
+    As torchvision's RandomResizedCrop has it: the part's share of the area is uniform in [area, 1],
+    the logarithm of its width over its height between those of RATIOS, its place uniform. Where
+    none of TRIES such parts fits, it is the largest one in the middle.
+    """
+    N, H, W, _ = images.shape
+    out = np.empty_like(images)
+    shares = H * W * rng.uniform(area, 1, (N, TRIES))
+    ratios = np.exp(rng.uniform(*map(log, RATIOS), (N, TRIES)))
+    widths = np.rint(np.sqrt(shares * ratios)).astype(int)
+    heights = np.rint(np.sqrt(shares / ratios)).astype(int)
+    fits = (0 < widths) & (widths <= W) & (0 < heights) & (heights <= H)
+    places = rng.random((N, 2))
+    for n in range(N):
+        if fits[n].any():
+            k = int(fits[n].argmax())
+            h, w = int(heights[n, k]), int(widths[n, k])
+            top, left = (places[n] * (H - h + 1, W - w + 1)).astype(int)
+        else:
+            h, w = min(H, round(W / RATIOS[0])), min(W, round(H * RATIOS[1]))
+            top, left = (H - h) // 2, (W - w) // 2
+        out[n] = stretched(images[n, top:top + h, left:left + w], H, W)
+    return out
+
+
+def stretched(image, H, W):
+    """Bilinear interpolation of an image (h, w, C) at (H, W) points, h <= H, w <= W; bytes rounded.
+
+    Pixel i of n lies at (i + 1/2) / n of the side, and the image goes on beyond its outermost
+    pixels' centres as it is there: PIL's and PyTorch's (align_corners=False).
+    """
+    v = image.astype(np.float64 if image.dtype == np.float64 else np.float32)
+    for axis, n in ((0, H), (1, W)):
+        size = v.shape[axis]
+        at = np.clip((np.arange(n) + 0.5) * (size / n) - 0.5, 0, size - 1)
+        low = np.minimum(at.astype(int), max(size - 2, 0))
+        weight = (at - low).astype(v.dtype).reshape((-1, 1, 1) if axis == 0 else (-1, 1))
+        below, above = v.take(low, axis), v.take(np.minimum(low + 1, size - 1), axis)
+        v = below + weight * (above - below)
+    return np.rint(v).astype(image.dtype) if image.dtype == np.uint8 else v.astype(image.dtype)

@@ -27,6 +27,7 @@ DEFAULTS = {
     "angles": False, "crop_padding": None, "flip": None, "out": None, "checkpoint_every": 1,
     "checkpoint_minutes": 10, "resume": None, "allow_changed_data": False,
     "init": None, "mpi": False, "normalise": "none", "validation_split": "last", "patience": None,
+    "resized_crop": None,
 }
 CROP_PADDING = Option("crop_padding", "", high=1000, whole=True)
 SPLITS = ("last", "random")
@@ -38,6 +39,7 @@ LIMITS = (
     Option("dtype", "", choices=("float32", "float64")), Option("flip", "", choices=FLIPS),
     Option("backend", "", choices=("numpy", "cupy")),
     Option("normalise", "", choices=normalisation.KINDS),
+    Option("resized_crop", "", high=1, above=True),
     Option("validation_split", "", choices=SPLITS), Option("patience", "", low=1, whole=True),
 )
 
@@ -60,14 +62,14 @@ class Beginning:
     def config(self, command):
         """What config.json says: everything resolved."""
         args, data = self.arguments, self.data
-        crop, flip = augmentation(args, data)
+        crop, flip, area = augmentation(args, data)
         return {
             "command": command,
             "arguments": {key: value for key, value in vars(args).items() if key != "mpi"},
             "ranks": self.trainer.ranks.size,
             "hyperparameters": self.setting,
             "hyperparameters_from": self.source,
-            "augmentation": {"crop_padding": crop, "flip": flip},
+            "augmentation": {"crop_padding": crop, "flip": flip, "resized_crop": area},
             "normalisation": self.normalisation,
             "data": {"path": data.path, "name": data.name, "digest": data.digest,
                      "in_shape": list(map(int, data.in_shape)), "classes": data.classes},
@@ -101,6 +103,7 @@ def begin(args, data=None, ranks=ALONE):
     if data is None:
         args.data = args.data or "digits"
         data = open_data(find_data(args.data), args.validation, split_seed(args))
+    augmentation(args, data)  # or its error
     if args.normalise != "none" and rules.get(args.rule).trainer:
         raise UsageError(f"--normalise {args.normalise}: {args.rule} takes inputs in [0, 1]")
     net, scale = build(args.arch, args.rule, setting, data), None
@@ -178,7 +181,12 @@ def new_trainer(args, setting, net, ranks=ALONE):
 
 
 def augmentation(args, data):
-    """(padding of the random crops, flip): as given, or the default for the data set."""
+    """(padding of the random crops, flip, least area of random-resized crops or None): as given, or
+    the default for the data set. Raises UsageError for two kinds of crops."""
     crop, flip = (4, "horizontal") if data.name == "cifar10" else (0, "none")
+    area = getattr(args, "resized_crop", None)
+    if area is not None and args.crop_padding:
+        raise UsageError("--resized-crop: with --crop-padding 0 alone: one kind of crops")
+    crop = 0 if area is not None else crop
     return (crop if args.crop_padding is None else args.crop_padding,
-            flip if args.flip is None else args.flip)
+            flip if args.flip is None else args.flip, area)

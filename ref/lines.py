@@ -42,6 +42,8 @@ def opening(out, config, data):
     yield (f"{arguments['rule']} on {arguments['arch']}: optimizer {optimizer}, {', '.join(parts)}")
     how = config["augmentation"]
     changed = [f"crops moved by up to {how['crop_padding']}"] if how["crop_padding"] else []
+    changed += ([f"crops of {how['resized_crop']:g} to 1 of the area"]
+                if how.get("resized_crop") is not None else [])
     changed += [f"{how['flip']} flips"] if how["flip"] != "none" else []
     yield (f"{data.name}: {len(data.train)} train and {len(data.test)} test examples"
            + (f", trained on with {' and '.join(changed)}" if changed else "")

@@ -209,10 +209,11 @@ class Run:
     def augment(self, images):
         """The batch as augmentation changes it: a function of the seed and the step."""
         how = self.config["augmentation"]
-        if not how["crop_padding"] and how["flip"] == "none":
+        area = how.get("resized_crop")
+        if not how["crop_padding"] and how["flip"] == "none" and area is None:
             return images
         rng = stream(self.args.seed, "augmentation", self.trainer.t)
-        return augment(images, rng, how["crop_padding"], how["flip"])
+        return augment(images, rng, how["crop_padding"], how["flip"], area)
 
     def evaluate(self, start):
         """Evaluate, record and return the epoch's row; changes nothing until all of it is there."""

@@ -38,6 +38,7 @@ from .find import find_data, find_recorded
 from .normalisation import KINDS as NORMALISATIONS
 from .options import add_setting_arguments, positive, typed
 from .ranks import ALONE, Elsewhere
+from .rules.rule import Option
 from .run import DEFAULT_EPOCHS, Run
 
 MODULE = "ref.train"
@@ -97,6 +98,9 @@ def parser():
     g.add_argument("--crop-padding", type=typed(CROP_PADDING), metavar="PIXELS",
                    help="random crops after padding (default: 4 for cifar10, else 0)")
     g.add_argument("--flip", choices=FLIPS, help="default: horizontal for cifar10, else none")
+    g.add_argument("--resized-crop", type=typed(Option("", "", high=1, above=True)), metavar="AREA",
+                   help="random crops of at least this share of the image, 0.08 for ImageNet, "
+                        "stretched to its size")
     p.add_argument("--normalise", choices=NORMALISATIONS, default="none",
                    help="channels: take the training images' mean off each channel of the inputs, "
                         "and divide by their deviation (default %(default)s)")

@@ -126,6 +126,7 @@ def differences(record):
     augmented = record.config.get("augmentation") or {"crop_padding": 0, "flip": "none"}
     others = {"crop_padding": (augmented["crop_padding"], crop), "flip": (augmented["flip"], flip),
               "normalise": (arguments.get("normalise", "none"), "none"),
+              "resized_crop": (augmented.get("resized_crop"), None),
               "validation_split": (arguments.get("validation_split", "last"), "last"),
               "patience": (arguments.get("patience"), None),
               "dtype": (arguments.get("dtype", "float32"), "float32"),

@@ -113,6 +113,7 @@ TRAINING = {  # name: arguments of ref.train
                  "--inverse-steps", 2, "--lr-step", 1],
     "batch-manhattan": ["bp", "--optimizer", "batch-manhattan", "--momentum", 0.9],
     "normalised": ["bp", "--normalise", "channels", "--arch", "conv"],
+    "resized": ["bp", "--resized-crop", 0.3, "--flip", "horizontal"],
     "adam-decay": ["fa", "--weight-decay", 0.01],
 }
 assert {given[0] for given in TRAINING.values()} == set(rules.NAMES)

@@ -29,6 +29,7 @@ NUMBERS = {
     "--inverse-beta1": ["1", *NAN], "--inverse-beta2": ["1", *NAN],
     "--alpha": ["-1", *NAN], "--sigma": ["-1", *NAN], "--mu": ["-1", "1.5", *NAN],
     "--aux": ["-1", "2.5", *NAN], "--crop-padding": ["-1", "0.5", *NAN],
+    "--resized-crop": ["0", "1.5", *NAN],
 }
 RULE_WITH = {"--alpha": "dtp", "--mu": "hybrid", "--aux": "ao-sdtp"}  # otherwise sdtp
 
