@@ -128,9 +128,9 @@ def phases(monkeypatch):
     seen = []
     step = Trainer.step
 
-    def spy(self, x, y, phase="both", *args):
+    def spy(self, x, y, phase="both", **more):
         seen.append((phase, float(x.sum())))
-        return step(self, x, y, phase, *args)
+        return step(self, x, y, phase, **more)
 
     monkeypatch.setattr(Trainer, "step", spy)
     return seen
