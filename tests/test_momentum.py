@@ -141,8 +141,8 @@ def test_every_trained_parameter_decays_and_no_other(rule, optimizer):
     before = {s: {l: a.copy() for l, a in layers.items()} for s, layers in case.params.items()}
     trainer = Trainer(case.net, declared, case.params, setting, seed=0)
     for group, symbols in declared.trains.items():
-        trainer._update(group, {f"d{s}": {l: 0 * a for l, a in case.params[s].items()}
-                                for s in symbols})
+        gradients = {f"d{s}": {l: 0 * a for l, a in case.params[s].items()} for s in symbols}
+        trainer._update(group, gradients, len(case.x), len(case.x))
     for symbol, layers in before.items():
         for l, old in layers.items():
             change = case.params[symbol][l] - old
