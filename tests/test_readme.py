@@ -32,7 +32,7 @@ SMALL = "\"local 3x3x2/4, softmax 10\""
 DOCUMENTS = ("README.md", "NOTES.md", "data_prep/README.md", "runs/README.md",
              "runs/results/discussion.md", "runs/speed.md", "ref/reference/FORMAT.md",
              "ref/reference/residual.md", "ref/commands.md", "ref/dendrites/README.md",
-             "ref/plots.md",
+             "ref/plots.md", "ref/protocol.md",
              "ref/linear/README.md", "ref/units/README.md", "ref/export.md", "ref/gpu.md",
              "ref/mpi.md",
              "tests/soak.md")
@@ -78,6 +78,11 @@ COMMANDS = {
                                                       BRIEF],
     "python -m ref.train --rule fa --data mnist --epochs 3": [("--epochs 3", "--epochs 1")],
     "python -m ref.train --rule sdtp --data mnist --epochs 3": [("--epochs 3", "--epochs 1")],
+    "python -m ref.train --rule fa --optimizer sgd --momentum 0.9": [("--epochs 30", "--epochs 1")],
+    "python -m ref.train --rule sign-symmetry --optimizer batch-manhattan": [EPOCH],
+    "python -m ref.train --rule dtp --inverse-steps 3": [EPOCH],
+    "python -m ref.train --rule bp --arch \"dense 64 relu, softmax 10\" --validation 2000": [EPOCH],
+    "python -m ref.evaluate runs/out/picked --best": [],
     "python -m ref.plot runs/out/a runs/out/b": [],
     "python -m ref.plot runs/out/a runs/out/b --what angles,norms": [
         (" --png angles.png", "") if NO_PLOTS else ("", "")],

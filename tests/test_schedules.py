@@ -9,7 +9,7 @@ from checks import assert_close, assert_same_bits, make_case
 
 from ref import folder, rules, schedules, settings
 from ref.common.command import UsageError
-from ref.seeds import normal, stream
+from ref.seeds import normals, stream
 from ref.training import Trainer
 
 RATE = {"lr": 0.1, "inverse_lr": 0.03, "mirror_lr": 0.05, "optimizer": "sgd",
@@ -96,10 +96,9 @@ def test_several_updates_on_a_batch(rule, group, phase):
     trainer.step(ours.x, ours.y, phase)
 
     def eps(*counter):
-        rng = stream(7, "noise", 1, *counter)
-        return {l: setting["sigma"] * normal(rng, (len(ours.x), *ours.net.shape(l)),
-                                             np.dtype(np.float64))
-                for l in declared.noisy_layers(ours.net)}
+        shapes = {l: (len(ours.x), *ours.net.shape(l)) for l in declared.noisy_layers(ours.net)}
+        drawn = normals(stream(7, "noise", 1, *counter), shapes, np.dtype(np.float64))
+        return {l: setting["sigma"] * e for l, e in drawn.items()}
 
     once = Trainer(theirs.net, declared, theirs.params, setting, seed=7)
     for k in range(1, K):
