@@ -41,6 +41,10 @@ def add_training_options(p):
                    help="folders of the runs, with checkpoints (default %(default)s)")
     p.add_argument("--jobs", type=count, default=1,
                    help="processes at a time, one BLAS thread each (default %(default)s)")
+    p.add_argument("--mpi", action="store_true",
+                   help="one of several processes that mpiexec or srun has started: one run at a "
+                        "time in each, in the place of --jobs (runs/mpi.py)")
+    p.set_defaults(begin=None)  # of jobs.run
 
 
 def whose(path):
@@ -60,4 +64,13 @@ def places(out):
 
 def carry_out(work, parser, stopped=STOPPED):
     """End the process with the status of work(arguments), as every command ends."""
-    command.run(lambda: work(parser.parse_args()), stopped)
+
+    def begin():
+        args = parser.parse_args()
+        if getattr(args, "mpi", False):
+            from . import mpi  # which asks for mpi4py
+
+            return mpi.carry_out(work, args)
+        return work(args)
+
+    command.run(begin, stopped)

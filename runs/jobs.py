@@ -92,6 +92,15 @@ class Process:
         """End of file on the child's stdin: it finishes its batch and writes a checkpoint."""
         self.popen.stdin.close()
 
+    def wait(self):
+        """Return when it has ended."""
+        self.popen.wait()
+
+    def end(self):
+        """Have it end, for those who do not want to wait longer."""
+        if self.popen.poll() is None:
+            self.popen.send_signal(signal.SIGTERM)
+
     def outcome(self):
         """None while it runs."""
         status = self.popen.poll()
@@ -128,10 +137,11 @@ def wait_for(job, tell=tell):
             time.sleep(POLL)
 
 
-def run(jobs, at_once=1, tell=tell):
+def run(jobs, at_once=1, tell=tell, begin=None):
     """Train all jobs; {job: Outcome}. One that fails does not stop the others.
 
-    tell  called with a line as a job ends
+    tell   called with a line as a job ends
+    begin  gives what is like Process, for a job to be trained; Process itself if not given
     When this is interrupted the children are asked to write a checkpoint and waited for.
     """
     outcomes = {job: outcome for job in jobs if (outcome := standing(job))}
@@ -144,7 +154,7 @@ def run(jobs, at_once=1, tell=tell):
         while waiting or running:
             while waiting and len(running) < at_once:
                 wait_for(waiting[0], tell)
-                running.append(Process(waiting.pop(0)))
+                running.append((begin or Process)(waiting.pop(0)))
             time.sleep(POLL)
             for process in list(running):
                 if outcome := process.outcome():
@@ -175,9 +185,8 @@ def stop(running):
         process.ask_to_stop()
     try:
         for process in running:
-            process.popen.wait()
+            process.wait()
     except KeyboardInterrupt:
         for process in running:
-            if process.popen.poll() is None:
-                process.popen.send_signal(signal.SIGTERM)
+            process.end()
         raise

@@ -128,7 +128,7 @@ class Search:
     def train(self, numbers, epochs):
         """Train these configurations to so many epochs."""
         todo = {number: self.job(number, epochs) for number in numbers}
-        outcomes = jobs.run(list(todo.values()), self.args.jobs)
+        outcomes = jobs.run(list(todo.values()), self.args.jobs, begin=self.args.begin)
         self.outcomes |= {number: outcomes[job] for number, job in todo.items()}
 
     def record(self, number):

@@ -94,7 +94,7 @@ def train_rows(column, data, rows, args):
 def train_and_record(todo, args, renew=False):
     """Train {key: job} and copy their curves to --out (records.collect); {key: outcome}."""
     try:
-        outcomes = jobs.run(list(todo.values()), args.jobs)
+        outcomes = jobs.run(list(todo.values()), args.jobs, begin=args.begin)
     finally:  # what was reached is kept however this ends
         for job in todo.values():
             if job.out.parent != args.out and (job.out / "config.json").exists():
