@@ -20,6 +20,10 @@ The form, version 1:
     test/images      the same for the test part, with the same type, H, W, C
     test/labels
 
+A reader takes uncompressed arrays, or gzip or LZF in chunks of up to 256 MiB, that hold no more
+than a file of that size can (ref/common/untrusted.py). They lie in the file itself, under plain
+links; or they are virtual datasets over files beside it or below (shards.py).
+
 Images are chunked along the first axis, whole images to a chunk, so that a reader of consecutive
 examples touches each chunk once. The examples of each part lie in an order drawn from the seed,
 so that reading them in file order already mixes the classes. The same examples and seed give the

@@ -10,6 +10,7 @@ from pathlib import Path
 import data_prep.digits
 
 from .common.command import UsageError, tell
+from .common.names import file_name
 from .data import DataFormatError, open_data
 
 FOLDER = Path("data")
@@ -50,7 +51,7 @@ def find_recorded(config, run, changed=False):
     Raises UsageError where no file here has the digest, DataFormatError where one can't be read.
     """
     name, digest = config["data"]["name"], config["data"].get("digest")
-    named = f"{name}.h5"
+    named = f"{file_name(name)}.h5"
     above = [parent / FOLDER / named for parent in Path(run).resolve().parents]
     likely = [Path(str(config["data"].get("path") or named)), FOLDER / named]
     there = [path for path in dict.fromkeys([*likely, *above]) if os.path.isfile(path)]
