@@ -218,7 +218,7 @@ GENERIC = {
 SGD = {"lr": 0.1, "inverse_lr": 1e-3}
 SGD_RECONSTRUCTION = {"lr": 3e-3, "inverse_lr": 1e-3}  # its loss is a sum over all pixels
 # Batch Manhattan moves every parameter by its rate at every step, as Adam nearly does.
-MANHATTAN = 1e-4
+MANHATTAN = 3e-4
 
 # Whose column a network takes that has none of its own; a rule says it itself (rules/rule.py).
 SAME_AS_ARCH = {

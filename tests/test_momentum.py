@@ -158,7 +158,7 @@ def test_every_trained_parameter_decays_and_no_other(rule, optimizer):
     ({"optimizer": "sgd"}, 0.1, "rates generic for sgd"),
     ({"optimizer": "sgd", "momentum": 0.9}, 0.1 * (1 - 0.9), "for sgd, times 1 - momentum"),
     ({"optimizer": "sgd", "momentum": 0.9, "lr": 0.3}, 0.3, "generic"),
-    ({"optimizer": "batch-manhattan"}, 1e-4, "rates generic for batch-manhattan"),
+    ({"optimizer": "batch-manhattan"}, 3e-4, "rates generic for batch-manhattan"),
 ])
 def test_default_rates(given, lr, source):
     setting, found = settings.resolve("bp", "dense 5, softmax 3", **given)
