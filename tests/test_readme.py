@@ -95,6 +95,7 @@ COMMANDS = {
     "python -m ref.export runs/out/mine --to npz": [],
     "python -m ref.train --rule fa --data mnist --epochs 3 --init": [("--epochs 3", "--epochs 1")],
     "python -m runs.bench.epoch": LONG,
+    "python -m runs.bench.units": LONG,
     "python -m runs.bench.local": LONG if importlib.util.find_spec("torch") is None else [BRIEF],
     "python -m ref.train --rule fa --data mnist --epochs 30 --angles": [("30", "1")],
     "python -m ref.train --rule dtp --data mnist --epochs 30 --angles": [("30", "1")],
