@@ -92,6 +92,18 @@ def test_figure_7_is_what_a_trainer_does(small, command):
     assert seen[-1]["mu"] == pytest.approx(float(table[0]["mu"])) and "mu" not in seen[0]
 
 
+def test_what_options_do_to_the_first_images(small, command):
+    done = command(RUNS, "first", "--data", small, "--images", 5, "--out", "out", "--only",
+                   "no hidden", "--only", "doubled", "--only", "noise")
+    assert done.status == 0
+    found = rows("out/dendrites_first.csv")
+    assert [row["condition"] for row in found] == [
+        "no hidden layer", "symmetric feedback, noise", "range of weights doubled"]
+    assert found[2]["options"] == "initial_range=doubled"
+    assert all(0 <= float(row["train_error"]) <= 100 for row in found)
+    command.refused(RUNS, "first", "--data", small, "--only", "nothing", names=["no condition"])
+
+
 def test_a_network_is_tested_several_times(small, command):
     """The first is what ref.train recorded; the others differ, by noise alone."""
     line = ["--rule", "segregated-dendrites", "--arch", "dense 20, softmax 10", "--data", small]

@@ -3,6 +3,7 @@
     figure6, figure8, figure9    test errors: depth; feedback; apical conductance
     readings                     test errors of what the paper leaves open
     figure7                      angles to backpropagation, Theorem 1's μ; correlations (figure 5C)
+    first                        what each option does to the first images
     raster                       a picture of one image through both phases
     tests                        one trained network tested several times, as the paper's bars
 
@@ -12,7 +13,7 @@ The figures with test errors train what is missing, and go on where they were st
 from ref.common.command import count, seed
 
 from .. import command
-from . import errors, measure, raster, repeat
+from . import errors, first, measure, raster, repeat
 from .paper import EPOCHS, FIGURES, ONE
 
 
@@ -41,6 +42,11 @@ def parser():
     m.add_argument("--epochs", type=count, default=1, help="default %(default)s; the paper's: 10")
     m.add_argument("--images", type=count, help="stop after so many")
     m.set_defaults(does=measure.work)
+    o = add(commands, "first", "train error over the first images, for every condition")
+    o.add_argument("--images", type=count, default=20000, help="default %(default)s")
+    o.add_argument("--only", action="append", metavar="WORDS",
+                   help="conditions whose name has these words (may be repeated)")
+    o.set_defaults(does=first.work)
     r = add(commands, "raster", "one image through both phases, as a picture")
     r.add_argument("--run", metavar="RUN", help="a run's folder; without it, before any learning")
     r.add_argument("--arch", default=ONE, help="without --run; default \"%(default)s\"")
