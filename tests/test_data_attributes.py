@@ -62,7 +62,7 @@ def test_crops_and_flips_are_on_for_cifar10(path, kind, command, here):
     assert ("cifar10: 200 train and 100 test examples, trained on with crops moved by up to 4 and "
             "horizontal flips;") in result.out
     assert json.loads((here / "run/config.json").read_text())["augmentation"] == {
-        "crop_padding": 4, "flip": "horizontal"}
+        "crop_padding": 4, "flip": "horizontal", "resized_crop": None}
 
 
 def test_classes_may_be_an_array(path):
