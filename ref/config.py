@@ -15,6 +15,7 @@ from .common.schema import (
     keys,
     many,
     maybe,
+    number,
     of_option,
     one_of,
     read_json,
@@ -23,7 +24,6 @@ from .common.schema import (
     whole,
 )
 from .folder import FolderError
-from .normalisation import KINDS as NORMALISATIONS
 
 NAME = "config.json"
 
@@ -36,18 +36,20 @@ ARGUMENTS = keys(
      **{name: maybe(of_option(option)) for name, option in settings.every().items()},
      **dict.fromkeys(("data", "out", "init"), maybe(text)),
      **dict.fromkeys(("angles", "device_noise", "allow_changed_data", "mpi"), truth),
-     "normalise": one_of(NORMALISATIONS),
      **{name: _NUMBERS[name] for name in ("validation", "checkpoint_every", "checkpoint_minutes",
                                           "backend")}, "resume": maybe(text)})
 DATA = keys(
     {"name": text},
     {"digest": text, "path": maybe(text), "in_shape": many(whole(1, 10**6), 1),
      "classes": many(text, 2)})
-AUGMENTATION = keys({"crop_padding": _NUMBERS["crop_padding"], "flip": one_of(FLIPS)})
+AUGMENTATION = keys({"crop_padding": _NUMBERS["crop_padding"], "flip": one_of(FLIPS)},
+                    {"resized_crop": maybe(_NUMBERS["resized_crop"])})
+NORMALISATION = keys({"mean": many(number()), "deviation": many(number(1e-12))})
 VERSIONS = keys({}, {"commit": maybe(text), "processor": maybe(text)})
 CONFIG = keys(
     {"arguments": ARGUMENTS, "hyperparameters": keys({}), "data": DATA},
-    {"augmentation": AUGMENTATION, "versions": VERSIONS, "command": text, "started": text,
+    {"augmentation": AUGMENTATION, "normalisation": maybe(NORMALISATION), "ranks": whole(1),
+     "versions": VERSIONS, "command": text, "started": text,
      "hyperparameters_from": text, "resumed": many(keys({}))})
 
 
@@ -72,6 +74,10 @@ def read(folder):
     schema = setting_schema(config["arguments"]["rule"])
     config["hyperparameters"] = check(
         config, keys({"hyperparameters": schema}), path, FolderError)["hyperparameters"]
+    if found := config.get("normalisation"):
+        channels = config["data"].get("in_shape", [len(found["mean"])])[-1]
+        if {len(numbers) for numbers in found.values()} != {channels}:
+            raise FolderError(f"{path}: normalisation: not a mean and a deviation for each channel")
     return config
 
 
@@ -81,5 +87,6 @@ def complete(config):
     options = (*settings.OPTIMIZER, *settings.of_rule(rules.get(arguments["rule"])).values())
     setting = {o.name: o.default for o in options if o.default is not None}
     setting |= {"batch_size": arguments["batch_size"] or 100, **config["hyperparameters"]}
-    how = config.get("augmentation") or {"crop_padding": 0, "flip": "none"}
+    how = {"crop_padding": 0, "flip": "none", "resized_crop": None,
+           **config.get("augmentation", {})}
     return {**config, "arguments": arguments, "hyperparameters": setting, "augmentation": how}

@@ -35,8 +35,8 @@ def threads():
     """How many threads to use: the CPUs given to us, or OPENBLAS_NUM_THREADS or OMP_NUM_THREADS."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         limit = os.environ.get(name, "")
-        if limit.isdigit() and int(limit) > 0:
-            return min(_cpus(), int(limit))
+        if limit.isascii() and limit.isdigit() and 0 < int(limit[:20]):
+            return min(_cpus(), int(limit[:20]))
     return _cpus()
 
 

@@ -26,6 +26,7 @@ def test_a_few_cases():
     assert "60 cases" in said and "0 wrong" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("where", "old", "new"), [
     ("ref/common/schema.py", "    return check(value, schema, path, error)", "    return value"),
     ("ref/common/command.py", "    except OSError as error:\n        return say(", "    except "

@@ -50,7 +50,10 @@ CONFIG = {  # what the command line refuses, and what is of another type
     "hyperparameters.optimizer": ["sgdm", 0], "hyperparameters.epsilon_form": ["tf"],
     "data.name": [None, 7, ...], "data.digest": [1], "data.in_shape": [[28, -1, 1], [], "28"],
     "data.classes": [[1, 2], ["a"], 3], "augmentation.crop_padding": [-1, 1e9],
-    "augmentation.flip": ["up"], "started": [5], "versions": [[]], "resumed": [{}],
+    "augmentation.flip": ["up"], "augmentation.resized_crop": [2],
+    "normalisation": [2, "a", {}, {"mean": ["x"], "deviation": [1]},
+                      {"mean": [0, 1], "deviation": [1]}], "ranks": [0],
+    "started": [5], "versions": [[]], "resumed": [{}],
     "arguments": [[], None, ...], "hyperparameters": [3, ...], "data": ["x", ...],
 }
 
