@@ -21,7 +21,9 @@ from .seeds import stream
 from .state import SCHEMA, check
 
 DEFAULT_EPOCHS = 20
-IDENTITY = ("arch", "rule", "dtype", "seed", "init", "validation", "device_noise")  # of arguments
+IDENTITY = {  # arguments that a run is a function of, and what one that config.json lacks is
+    "arch": None, "rule": None, "dtype": None, "seed": None, "init": None, "validation": 0,
+    "validation_split": "last", "normalise": "none", "device_noise": False}
 
 
 class Run:
@@ -58,9 +60,10 @@ class Run:
 
     def identity(self):
         """What a checkpoint must agree with: everything that the run is a function of."""
-        given, standard = self.config["arguments"], {"validation": 0, "device_noise": False}
-        return {key: given.get(key, standard.get(key)) for key in IDENTITY} | {
+        given = self.config["arguments"]
+        return {key: given.get(key, standard) for key, standard in IDENTITY.items()} | {
             "schedule": None, **self.setting, **self.config["augmentation"],
+            "normalisation": self.config.get("normalisation"),
             "data": self.config["data"].get("digest"), "numerics": checkpoint.NUMERICS}
 
     def save(self):

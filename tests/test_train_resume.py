@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import content
 
-from ref import checkpoint, folder
+from ref import begin, checkpoint, folder
+from ref.run import IDENTITY
 from runs import jobs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,6 +83,7 @@ OTHER = {
     "epsilon": set_in("hyperparameters", "epsilon", to=1e-3),
     "seed": set_in("arguments", "seed", to=1),
     "validation": set_in("arguments", "validation", to=10),
+    "normalise": set_in("arguments", "normalise", to="channels"),
     "crop_padding": set_in("augmentation", "crop_padding", to=2),
     "flip": set_in("augmentation", "flip", to="horizontal"),
 }
@@ -101,6 +103,15 @@ def test_a_checkpoint_of_another_run(run, command, key):
     (run / "config.json").write_text(json.dumps(config))
     command.refused("ref.train", "--resume", "run", "--epochs", 2,
                     names=[f"its checkpoint is of another run, with {key} "])
+
+
+def test_every_argument_is_told_apart_or_changes_nothing():
+    """A new one has to be put on either side. What is resolved of them is in the setting, the
+    augmentation and the data."""
+    changes_nothing = {"epochs", "angles", "out", "checkpoint_every", "checkpoint_minutes",
+                       "resume", "allow_changed_data", "backend", "mpi", "patience"}
+    resolved = {"data", "batch_size", "crop_padding", "flip", "resized_crop"}
+    assert begin.DEFAULTS.keys() == (IDENTITY.keys() - {"rule"}) | changes_nothing | resolved
 
 
 def test_a_checkpoint_of_other_data(run, command, here, tiny, monkeypatch):
