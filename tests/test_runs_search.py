@@ -168,7 +168,7 @@ def test_only_finished_runs_are_ranked(run, monkeypatch, here):
     assert run("--configs", 2).status == 0
     with open(WORK / NAME / "config000" / "metrics.csv", "w") as file:
         file.write("epoch,train_error,validation_error,test_error,seconds\n1,1,0.5,60,1\n")
-    monkeypatch.setattr(jobs, "run", lambda todo, at_once: {
+    monkeypatch.setattr(jobs, "run", lambda todo, *_, **__: {
         job: jobs.Outcome("failed", "disk full") for job in todo})
     result = run("--configs", 2)
     assert result.status == 1 and "config 0:" not in result.out and "config 1:" in result.out

@@ -56,7 +56,7 @@ def test_tables_and_figures_of_such_data(command, deep, name, monkeypatch):
     data = noise_images(deep / "given" / "d.h5")
     with h5py.File(data, "a") as file:
         file.attrs["name"] = np.bytes_(name.encode())
-    monkeypatch.setattr(jobs, "run", lambda todo, *_: {job: jobs.Outcome("failed", "not begun")
+    monkeypatch.setattr(jobs, "run", lambda todo, *_, **__: {job: jobs.Outcome("failed", "")
                                                        for job in todo})
     line = ["--data", data, "--out", "results", "--work", "work"]
     assert command("runs.table1", *line, "--rows", "bp").status == 1
