@@ -24,6 +24,7 @@ def alone(work, *arguments):
     theirs.close()
     try:
         raised, value = ours.recv()
+        process.join(10)  # it ends by itself, and clears up what it has
     except EOFError:
         process.join()
         raise UserError(f"a process that measured was ended (status {process.exitcode}): is there "
