@@ -194,7 +194,7 @@ def test_feedback_follows_the_weights():
     {"feedback_weights": "sparse"}, {"feedback_weights": "sparse-unscaled"}, {"g_a": 0.05},
     {"initial_range": "doubled"}, {"teaching": "printed"}, {"averages": "last-20"},
     {"plateaus": "random"}, {"kernel_steps": 0}, {"fed_back": "rates"}, {"model": "rates"},
-    {"phi_max": 0.1}, {"phase_ms": 60}, {"settling_ms": 20}, {"lower_feedback": "product"},
+    {"phi_max": 0.1}, {"phase_ms": 60}, {"settling_ms": 20}, {"lower_feedback": "own"},
     {"lr": 0.1}, {"output_lr": 0.1}), ids=str)
 def test_every_option_changes_what_is_learnt(option):
     x, y = batch()

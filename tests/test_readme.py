@@ -114,6 +114,7 @@ COMMANDS = {
     "python -m ref.train --rule segregated-dendrites --arch": [EPOCH],
     "python -m ref.train --rule segregated-dendrites --model rates": [EPOCH],
     "python -m runs.dendrites raster": [],
+    "python -m runs.dendrites first": [("", " --images 5 --only \"no hidden\"")],
     "python -m runs.dendrites figure7": [("", " --images 100")],
     "python -m runs.dendrites figure6": [("--epochs 20 --jobs 2",
                                           "--epochs 1 --only \"no hidden\"")],

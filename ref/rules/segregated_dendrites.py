@@ -18,8 +18,8 @@ OPTIONS = (
            0.0, high=10),
     Option("feedback_weights", "what carries the output's spikes to the apical dendrites", "random",
            ("random", "symmetric", "noisy-symmetric", "sparse", "sparse-unscaled")),
-    Option("lower_feedback", "below the last hidden layer, the feedback is a random matrix of its "
-           "own, or the product of one with that above", "own", ("own", "product")),
+    Option("lower_feedback", "below the last hidden layer, the feedback is the product of a random "
+           "matrix with that above, or a matrix of its own", "product", ("product", "own")),
     Option("fed_back", "whether apical dendrites hear the output's spikes or its rates", "spikes",
            ("spikes", "rates")),
     Option("plateaus", "when they happen: at the end of a phase, or up to 5 ms before it, for each "

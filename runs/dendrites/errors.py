@@ -6,29 +6,44 @@ from ref.data import open_data
 from ref.find import find_data
 
 from .. import jobs, output, records, table1
-from ..command import RECORDED, is_record
+from ..command import RECORDED
 from .paper import FIGURES
 
 RULE = "segregated-dendrites"
+KEPT = RECORDED / "dendrites"  # apart from the runs of the other paper
+
+
+def is_record(out):
+    """Whether --out is the folder of what is recorded."""
+    return out.resolve() == KEPT.resolve()
 
 
 def matching(found, condition, data, seed):
     """The recorded or begun runs of a condition, the longest first."""
     what = (condition.arch, RULE, None, data.name)
-    runs = records.matching(found, what, seed, condition.options, data.digest)
+    runs = [r for r in found if r.what == what and r.seed == seed
+            and r.config["data"].get("digest") == data.digest and said(r) == condition.options]
     return sorted(runs, key=lambda r: -r.epochs)
+
+
+def said(record):
+    """{option: value} of a run that is not as today's defaults, where it means anything."""
+    found = {key: value for key, (value, _) in records.differences(record).items()}
+    if record.arch.count("dense") < 2:  # there is no lower feedback
+        found.pop("lower_feedback", None)
+    return found
 
 
 def job_of(condition, data, args):
     """The job of a condition: a run that was begun below --work, or one in a new folder; or, with
-    --out runs/results, one that is recorded with as many epochs."""
+    --out runs/results/dendrites, one that is recorded with as many epochs."""
     line = ["--rule", RULE, "--arch", condition.arch, "--data", args.data, "--seed", args.seed]
     for key, value in condition.options.items():
         line += [f"--{key.replace('_', '-')}", value]
     found = [r for r in matching(records.read_all(args.work), condition, data, args.seed)
              if (r.path / jobs.LOG).exists() and (r.epochs >= args.epochs or table1.can_go_on(r))]
     if is_record(args.out):
-        found += [r for r in matching(records.read_all(RECORDED), condition, data, args.seed)
+        found += [r for r in matching(records.read_all(KEPT), condition, data, args.seed)
                   if r.epochs >= args.epochs]
     called = records.name_of(condition.arch, RULE, None, data.name, args.seed,
                              [f"{k}{v}" for k, v in condition.options.items()])
@@ -37,8 +52,9 @@ def job_of(condition, data, args):
 
 
 def shown(figure, data, args):
-    """[(condition, its longest run)], recorded or, without --out runs/results, yours too."""
-    found = records.read_all(RECORDED)
+    """[(condition, its longest run)], recorded or, without --out runs/results/dendrites,
+    yours too."""
+    found = records.read_all(KEPT)
     if not is_record(args.out):
         found += records.read_all(args.work)
     runs = [(c, matching(found, c, data, args.seed)) for c in FIGURES[figure]]

@@ -47,8 +47,8 @@ FIGURES = {
         Condition("kernel of 10 ms", ONE, {}, 4.1),
         Condition("kernel without end", ONE, {"kernel_steps": 0}, 4.1),
         Condition("without spikes", ONE, {"model": "rates"}, None),
-        Condition("feedback of two layers: own", TWO, {}, 3.2),
-        Condition("feedback of two layers: product", TWO, {"lower_feedback": "product"}, 3.2),
+        Condition("feedback of two layers: own", TWO, {"lower_feedback": "own"}, 3.2),
+        Condition("feedback of two layers: product", TWO, {}, 3.2),
     ],
 }
 ANGLE = {"spikes": "about 90°, to 65°, then 70°", "rates": "about 35°, then 40°"}  # figure 7A
