@@ -48,7 +48,9 @@ ERRORS = (UserError,)  # the user can put right
 
 
 def parser():
-    p = Parser(prog="python -m ref.train", description=__doc__)
+    p = Parser(prog="python -m ref.train", description=__doc__,
+               epilog="The options that one rule has, and their values on a network: "
+                      "--rule dtp --arch mnist-fc --show")
     p.add_argument("--rule", choices=rules.ALL, metavar="RULE",
                    help=f"learning rule: {', '.join(rules.ALL)}")
     p.add_argument("--show", action="store_true",

@@ -55,3 +55,8 @@ def test_bad_input(command, here, arguments, named):
 
 def test_it_is_no_option_of_a_run():
     assert "show" not in begin.DEFAULTS
+
+
+def test_help_leads_to_it(command, here):
+    said = " ".join(command("ref.train", "--help").out.split())
+    assert said.endswith("on a network: --rule dtp --arch mnist-fc --show")
