@@ -44,7 +44,7 @@ DATA = keys(
      "classes": many(text, 2)})
 AUGMENTATION = keys({"crop_padding": _NUMBERS["crop_padding"], "flip": one_of(FLIPS)},
                     {"resized_crop": maybe(_NUMBERS["resized_crop"])})
-NORMALISATION = keys({"mean": many(number()), "deviation": many(number(1e-12))})
+NORMALISATION = keys({"mean": many(number()), "deviation": many(number(1e-300))})
 VERSIONS = keys({}, {"commit": maybe(text), "processor": maybe(text)})
 CONFIG = keys(
     {"arguments": ARGUMENTS, "hyperparameters": keys({}), "data": DATA},

@@ -114,6 +114,21 @@ def test_refused(changed, words, tiny):
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize("spoilt, words", [
+    (5, "normalisation"), ({"mean": [0.1]}, "deviation"),
+    ({"mean": ["x"], "deviation": [1.0]}, "mean"), ({"mean": [0.1], "deviation": [0]}, "deviation"),
+    ({"mean": [0.1, 0.2], "deviation": [1.0, 1.0]}, "2 means and 2 deviations"),
+])
+def test_a_config_that_is_not_right(command, tiny, here, spoilt, words):
+    assert command("ref.train", *LINE, "--data", tiny, "--out", "run").status == 0
+    path = here / "run" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"normalisation": spoilt}))
+    for line in (["ref.evaluate", "run", "--data", tiny], ["ref.train", "--resume", "run"]):
+        command.refused(*line, names=[words])
+    with pytest.raises(UserError, match=words):
+        ref.load("run")
+
+
 def test_exported_to_torch(digits, tmp_path):
     torch = pytest.importorskip("torch", reason="the exported network runs in PyTorch")
     from ref.export import export
