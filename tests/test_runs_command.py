@@ -58,7 +58,8 @@ def test_what_is_recorded_is_no_default(module):
     parser = source.parser("runs.x", "doc") if module in ("runs.figure2", "runs.figure8") else (
         source.parser())
     given = vars(parser.parse_args({"runs.search": ["--rule", "bp"],
-                                    "runs.collect": ["run"]}.get(module, [])))
+                                    "runs.collect": ["run"],
+                                     "runs.dendrites.__main__": ["first"]}.get(module, [])))
     for option in ("out", "work"):
         if option in given:
             assert not shared.is_record(given[option])
