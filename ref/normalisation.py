@@ -12,7 +12,6 @@ from dataclasses import replace
 import numpy as np
 
 from .backend import get_xp
-from .common.command import UserError
 
 BATCH = 1000  # examples that are looked at together
 KINDS = ("none", "channels")
@@ -39,15 +38,9 @@ def measured(part):
 
 
 def of_network(net, found):
-    """The network whose inputs are normalised as `measured` found; as it is for None.
-
-    Raises UserError where these are of another number of channels.
-    """
+    """The network whose inputs are normalised as `measured` found; as it is for None."""
     if not found:
         return net
-    if {len(found["mean"]), len(found["deviation"])} != {net.shape(0)[-1]}:
-        raise UserError(f"normalisation: {len(found['mean'])} means and {len(found['deviation'])} "
-                        f"deviations, but the network's inputs have {net.shape(0)[-1]} channels")
     return replace(net, scaling=(tuple(found["mean"]), tuple(found["deviation"])))
 
 

@@ -117,7 +117,7 @@ def test_refused(changed, words, tiny):
 @pytest.mark.parametrize("spoilt, words", [
     (5, "normalisation"), ({"mean": [0.1]}, "deviation"),
     ({"mean": ["x"], "deviation": [1.0]}, "mean"), ({"mean": [0.1], "deviation": [0]}, "deviation"),
-    ({"mean": [0.1, 0.2], "deviation": [1.0, 1.0]}, "2 means and 2 deviations"),
+    ({"mean": [0.1, 0.2], "deviation": [1.0, 1.0]}, "not a mean and a deviation for each channel"),
 ])
 def test_a_config_that_is_not_right(command, tiny, here, spoilt, words):
     assert command("ref.train", *LINE, "--data", tiny, "--out", "run").status == 0
