@@ -6,6 +6,7 @@ It is what begin.Beginning.config wrote. Runs of an earlier day lack the options
 `complete` gives those the value that they had then, their default.
 """
 
+from functools import cache
 from pathlib import Path
 
 from . import begin, rules, settings
@@ -29,15 +30,6 @@ NAME = "config.json"
 
 _NUMBERS = {option.name: of_option(option)
             for option in (*begin.LIMITS, settings.BATCH_SIZE)}
-ARGUMENTS = keys(
-    {"arch": text, "rule": one_of(rules.ALL), "seed": _NUMBERS["seed"],
-     "dtype": _NUMBERS["dtype"], "epochs": maybe(_NUMBERS["epochs"])},
-    {**{name: maybe(schema) for name, schema in _NUMBERS.items()},
-     **{name: maybe(of_option(option)) for name, option in settings.every().items()},
-     **dict.fromkeys(("data", "out", "init"), maybe(text)),
-     **dict.fromkeys(("angles", "device_noise", "allow_changed_data", "mpi"), truth),
-     **{name: _NUMBERS[name] for name in ("validation", "checkpoint_every", "checkpoint_minutes",
-                                          "backend")}, "resume": maybe(text)})
 DATA = keys(
     {"name": text},
     {"digest": text, "path": maybe(text), "in_shape": many(whole(1, 10**6), 1),
@@ -46,11 +38,25 @@ AUGMENTATION = keys({"crop_padding": _NUMBERS["crop_padding"], "flip": one_of(FL
                     {"resized_crop": maybe(_NUMBERS["resized_crop"])})
 NORMALISATION = keys({"mean": many(number()), "deviation": many(number(1e-300))})
 VERSIONS = keys({}, {"commit": maybe(text), "processor": maybe(text)})
-CONFIG = keys(
-    {"arguments": ARGUMENTS, "hyperparameters": keys({}), "data": DATA},
-    {"augmentation": AUGMENTATION, "normalisation": maybe(NORMALISATION), "ranks": whole(1),
-     "versions": VERSIONS, "command": text, "started": text,
-     "hyperparameters_from": text, "resumed": many(keys({}))})
+
+
+@cache
+def config_schema():
+    """Of the whole file, but for the hyperparameters: made when a file is read; it takes time."""
+    arguments = keys(
+        {"arch": text, "rule": one_of(rules.ALL), "seed": _NUMBERS["seed"],
+         "dtype": _NUMBERS["dtype"], "epochs": maybe(_NUMBERS["epochs"])},
+        {**{name: maybe(schema) for name, schema in _NUMBERS.items()},
+         **{name: maybe(of_option(option)) for name, option in settings.every().items()},
+         **dict.fromkeys(("data", "out", "init", "resume"), maybe(text)),
+         **dict.fromkeys(("angles", "device_noise", "allow_changed_data", "mpi"), truth),
+         **{name: _NUMBERS[name] for name in ("validation", "checkpoint_every",
+                                              "checkpoint_minutes", "backend")}})
+    return keys(
+        {"arguments": arguments, "hyperparameters": keys({}), "data": DATA},
+        {"augmentation": AUGMENTATION, "normalisation": maybe(NORMALISATION), "ranks": whole(1),
+         "versions": VERSIONS, "command": text, "started": text,
+         "hyperparameters_from": text, "resumed": many(keys({}))})
 
 
 def setting_schema(rule):
@@ -67,7 +73,7 @@ def read(folder):
     """The config of the run in a folder. Raises FolderError, in one line with file and key."""
     path = Path(folder) / NAME
     try:
-        config = read_json(path, CONFIG, FolderError)
+        config = read_json(path, config_schema(), FolderError)
     except FileNotFoundError:
         raise FolderError(
             f"{folder}: not a run's folder (it has no whole {NAME})") from None

@@ -6,6 +6,8 @@ The command line, Python, searches and reference files all call it; whoever gets
 dict, asks no further questions. `source` says which table of hyperparameters it starts from.
 """
 
+from functools import cache
+
 from . import conventions, hyperparameters, rules, schedules
 from .common.command import UsageError
 from .rules.rule import Option, prefix
@@ -51,9 +53,15 @@ def of_rule(rule):
 def every():
     """{name: Option} of everything that can be set about any rule."""
     found = {option.name: option for option in (HYPERPARAMETERS, *OPTIMIZER, BATCH_SIZE)}
-    for name in rules.ALL:
-        found = {**of_rule(rules.get(name)), **found}
+    for options in _of_every_rule().values():
+        found = {**options, **found}
     return found
+
+
+@cache
+def _of_every_rule():
+    """{rule: of_rule of it}, found once: a command line asks for it a hundred times."""
+    return {name: of_rule(rules.get(name)) for name in rules.ALL}
 
 
 def over_epochs():
@@ -64,7 +72,7 @@ def over_epochs():
 
 def rules_with(name):
     """Names of the rules that have an option."""
-    return [rule for rule in rules.ALL if name in of_rule(rules.get(rule))]
+    return [rule for rule, options in _of_every_rule().items() if name in options]
 
 
 def _groups(rule):

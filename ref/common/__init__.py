@@ -8,6 +8,7 @@
     files.py     a file is written as a whole or not at all; locks
     version.py   version and git commit
     schema.py    JSON and CSV files, held to a schema
+    global_heap.py  a damage of HDF5 files that HDF5 itself would read for ever
     hdf5.py      opening HDF5 files and reading their attributes, whoever wrote them
     untrusted.py the arrays in them, looked at before they are read
 """

@@ -14,6 +14,7 @@ import numpy as np
 
 from . import untrusted
 from .command import UserError
+from .global_heap import is_endless
 from .reading import size_of
 
 ATTRIBUTE = 16 << 20  # bytes of an attribute: the names of 65,536 classes take less
@@ -30,10 +31,12 @@ def open_file(path, error=UserError, damaged=None):
     """
     size_of(path, error=error)
     try:
-        with open(path, "rb"):
-            pass
+        endless = is_endless(path)
     except OSError as problem:
         raise error(f"{path}: {problem.strerror}") from None
+    if endless:
+        raise (damaged or error)(f"{path}: damaged: a global heap of it holds an object without "
+                                 "size: write or copy it again")
     while h5py.h5pl.size():
         h5py.h5pl.remove(0)
     try:
