@@ -116,7 +116,14 @@ def config_bytes(config):
 
 
 def write_metrics(folder, rows):
-    """rows: one dict an epoch, all with the same keys; numbers in full precision."""
+    """rows: one dict an epoch, all with the same keys; numbers in full precision.
+
+    Raises FolderError where they have others: those before came from a checkpoint that was changed.
+    """
+    for row in rows:
+        if row.keys() != rows[0].keys():
+            raise FolderError(f"{folder}: the columns of epoch {row['epoch']} are not those of "
+                              "epoch 1: its checkpoint was changed; train it again")
 
     def fill(path):
         with open(path, "w", newline="", encoding="utf-8") as file:

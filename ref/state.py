@@ -7,7 +7,7 @@ import numpy as np
 
 from . import schedules
 from .common.schema import keys, many, number, whole
-from .folder import FolderError
+from .folder import NEEDED, FolderError
 
 NUMBER = number(finite=False)
 SCHEMA = keys({
@@ -33,6 +33,9 @@ def check(run, state, arrays, changed_data=False):
         wrong = f"optimiser_t has {', '.join(state['optimiser_t']) or 'nothing'}"
     elif [row["epoch"] for row in state["rows"]] != list(range(1, state["epoch"])):
         wrong = f"it has {len(state['rows'])} rows in epoch {state['epoch']}"
+    elif any(row.keys() != state["rows"][0].keys() or not row.keys() >= set(NEEDED)
+             for row in state["rows"]):
+        wrong = f"its rows have not the same columns, {', '.join(NEEDED)} among them"
     elif state["pass"] > passes or state["batch"] > batches:
         wrong = f"pass {state['pass']}, batch {state['batch']} of {passes} and {batches}"
     elif state["t"] != t and not changed_data:

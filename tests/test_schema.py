@@ -179,6 +179,8 @@ def write_state(path, change):
 
 W = "parameters/W_1"
 STATES = {
+    "a column": lambda s, a: s["rows"][0].pop("train_loss"),
+    "seconds": lambda s, a: [row.pop("seconds") for row in s["rows"]],
     "t": lambda s, a: s.update(t=7), "a negative t": lambda s, a: s.update(t=-1),
     "no epoch": lambda s, a: s.pop("epoch"), "epoch a text": lambda s, a: s.update(epoch="3"),
     "another epoch": lambda s, a: s.update(epoch=2), "no rows": lambda s, a: s.update(rows=[]),
@@ -241,3 +243,11 @@ def test_what_is_no_plain_file(tmp_path):
     (tmp_path / "large").write_bytes(bytes(100))
     with pytest.raises(UserError, match="at most"):
         schema.read_text(tmp_path / "large", largest=99)
+
+
+def test_columns_that_a_checkpoint_never_had(command, run):
+    """All of its rows agree; those of the epochs to come do not."""
+    for path in run.glob("checkpoint*.h5"):
+        write_state(path, lambda state, arrays: [row.pop("train_loss") for row in state["rows"]])
+    result = command("ref.train", "--resume", "run", "--epochs", 3)
+    assert result.status == 2 and "columns" in result.err and result.err.count("\n") == 1
