@@ -7,8 +7,9 @@ that all machines share. Messages:
     from rank 0     (TRAIN, job), (STOP, None) with a checkpoint, (END, None): there is no more
     to rank 0       (rank, OUTCOME, jobs.Outcome), (rank, SIGNAL, its number), (rank, ENDED, None)
 
-A signal to any rank stops all, as it stops a command with --jobs. So does a rank that is killed
-(ref/mpi.py), but the tables are then as they were. Every run has its checkpoint.
+A signal to any rank stops all, as it stops a command with --jobs. Where
+a rank is killed, mpiexec or srun ends the others, and the tables stay as they were. Every run has
+its checkpoint.
 """
 
 import time
@@ -39,7 +40,6 @@ def carry_out(work, args):
         return work(args)
     finally:
         crew.end()
-        ranks.end()
 
 
 class Crew:
@@ -141,5 +141,3 @@ def serve(ranks, signals):
         ranks.abort(1)
     except Exception:
         ranks.fail()
-    finally:
-        ranks.end()

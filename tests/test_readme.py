@@ -30,7 +30,8 @@ RANKS = ([("", "")] if importlib.util.find_spec("mpi4py") else
 SMALL = "\"local 3x3x2/4, softmax 10\""
 
 DOCUMENTS = ("README.md", "NOTES.md", "data_prep/README.md", "runs/README.md",
-             "runs/results/discussion.md", "runs/speed.md", "ref/reference/FORMAT.md",
+             "runs/results/discussion.md", "runs/speed.md", "runs/scaling.md",
+             "ref/reference/FORMAT.md",
              "ref/reference/residual.md", "ref/commands.md", "ref/dendrites/README.md",
              "ref/plots.md", "ref/protocol.md",
              "ref/linear/README.md", "ref/units/README.md", "ref/export.md", "ref/gpu.md",
@@ -71,6 +72,10 @@ COMMANDS = {
                               ("--keep 5 --keep-epochs 30", "--keep 1 --keep-epochs 2"),
                               ("", " --validation 50")],
     "python -m runs.figure5": [],
+    "python -m runs.scaling": [("", " --seconds 1e-3,1e-2")],
+    "python -m runs.scaling.measured": [("cifar-fc,mnist-lc", "mnist-fc --seconds 0.1")],
+    "mpiexec -n 2 python -m runs.scaling.measured": [
+        *RANKS, ("cifar-fc,mnist-lc", "mnist-fc --seconds 0.1")],
     "python -m runs.collect runs/out/mnist-fc_fa_mnist_seed0": [],
     "python -m runs.report": [],
     "python -m ref.watch runs/out/mnist-fc_*": [("", " --once")],
