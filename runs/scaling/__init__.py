@@ -6,5 +6,5 @@
     measured.py     the two numbers of compute, and the ranks of this machine beside the model
     figure.py       the picture
 
-scaling.md beside runs/README.md says what comes out.
+runs/scaling.md says what comes out.
 """
