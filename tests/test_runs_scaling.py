@@ -232,7 +232,7 @@ def test_the_command(command, here):
 
 
 def test_it_measures(command, here):
-    """A machine half as fast takes twice the time; the two numbers are those of true steps."""
+    """The two numbers of this machine, in a plausible range."""
     line = ("--arch", "mnist-fc", "--rule", "bp", "--gbps", "10", "--measure", "2,300")
     assert command("runs.scaling.__main__", *line).status == 0
     machine = json.loads((OUT / "scaling.json").read_text())["machines"]["mnist-fc bp"]
