@@ -168,6 +168,8 @@ def resume(args, ranks):
         run = Run(None, None, config, data, trainer, tell=None)
         if found := checkpoint.load(out, warn=lambda line: None):
             run.restore(*found, args.allow_changed_data)
+        elif arguments.get("init"):
+            imported.apply(imported.read(arguments["init"]), trainer)
         return run
     run = Run(out, folder.lock(out), config, data, trainer)
     try:
