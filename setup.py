@@ -31,5 +31,7 @@ setup(
         # Adam's update compiled (ref/compiled.py): the same numbers, sooner
         "fast": ["numba"],
         "imagenet": ["pillow"],
+        "mpi": ["mpi4py>=4"],  # against the system's MPI library (ref/mpi.md)
+        "mpich": ["mpi4py>=4", "mpich"],  # with a library
     },
 )

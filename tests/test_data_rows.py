@@ -20,7 +20,7 @@ from ref.rows import Rows, RowsError
 ROOT = Path(__file__).resolve().parents[1]
 CLASSIFIER = ["--arch", "dense 8, softmax 2"]
 # Every command here takes all parts for too large for the memory.
-STREAMING = "import ref.data\nref.data.open_data.__defaults__ = (0, 0, 1)\n"
+STREAMING = "import ref.data\nref.data.open_data.__defaults__ = (0, None, 0, 1)\n"
 
 
 @pytest.fixture

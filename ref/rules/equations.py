@@ -31,10 +31,11 @@ def of_output_error(net):
 
 
 def of_gradients(net):
-    """dW_l and db_l from δ_l and h_{l-1} (network.gradients)."""
+    """dW_l and db_l from δ_l and what layer l reads, h_{l-1} in a chain (network.gradients)."""
     for l in range(net.L, 0, -1):
-        product = outer(net.map[l], f"dW_{l}", f"δ_{l}", f"h_{l - 1}")
-        yield Equation(f"dW_{l}", f"{product}  (2.1)", (f"delta_{l}", f"h_{l - 1}"))
+        j = net.reads(l)
+        product = outer(net.map[l], f"dW_{l}", f"δ_{l}", f"h_{j}")
+        yield Equation(f"dW_{l}", f"{product}  (2.1)", (f"delta_{l}", f"h_{j}"))
         if l not in net.unbiased:
             yield Equation(f"db_{l}", f"db_{l} = Σ δ_{l} / N  (2.1)", (f"delta_{l}",))
 
