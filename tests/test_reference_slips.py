@@ -50,7 +50,7 @@ def extra_mean(net, params, h, e, right=backpropagated):
     return right(net, params, h, e / len(e))
 
 
-def tp_targets_for_dtp(net, params, h, e, alpha, first_target):
+def tp_targets_for_dtp(net, params, h, e, alpha, first_target, examples):
     t = {2: h[2] - alpha * net.map[3].transpose(params["W"][3], e)}
     t[1] = inverses.g(net, params, 2, t[2])
     return t

@@ -9,8 +9,8 @@ from write_reference import arguments
 from ref import activations, network, rules
 from ref.linear import Dense
 from ref.network import f, forward, sum_to
-from ref.reference import cli
 from ref.rules import algorithm_1, feedback, inverses, tp
+from ref.rules.rule import Rule
 
 KINDS = ("dense", "local", "conv")
 softmax = activations.softmax
@@ -100,8 +100,8 @@ def channels_first_feedback(net, params, h, e):
     return delta
 
 
-def random_biases(*args):
-    params = network.initial_parameters(*args)
+def random_biases(rule, net, stream, dtype, setting):
+    params = network.initial_parameters(net, stream, dtype)
     rng = np.random.default_rng(0)
     for symbol in "bc":
         for array in params[symbol].values():
@@ -113,7 +113,7 @@ def without(module, name, function):
     """A function without its bias, in a network whose biases are not zero."""
 
     def plant(monkeypatch):
-        monkeypatch.setattr(cli, "initial_parameters", random_biases)
+        monkeypatch.setattr(Rule, "initial_parameters", random_biases)
         monkeypatch.setattr(module, name, function)
 
     return plant
