@@ -19,7 +19,7 @@ from ref.parallel import threads
 
 from .. import command
 from ..alone import alone
-from . import cpu, floor, load
+from . import cpu, load, turns
 
 ARCH, BATCH = "mnist-fc", 100
 
@@ -100,10 +100,8 @@ def work(args):
             seconds, errors = alone(side, args)
             found.append(statistics.median(seconds))
     ours, theirs = times.values()
-    ratio = floor.ratio("ratio", ours, theirs)
-    tell(f"an epoch of bp on {ARCH}, batch {BATCH}: {statistics.median(ours):.3f} s, PyTorch "
-         f"{torch.__version__} {statistics.median(theirs):.3f} s, ratio {ratio['ratio']:.2f} "
-         f"({ratio['ratio_lowest']:.2f} to {ratio['ratio_highest']:.2f})")
+    tell(turns.line(f"an epoch of bp on {ARCH}, batch {BATCH}", ours, theirs, 1, "s", 3,
+                    f"PyTorch {torch.__version__}"))
     return 0
 
 

@@ -6,18 +6,16 @@ they are timed. Both sides have the same threads and float32.
 """
 
 import os
-import statistics
 
 import numpy as np
 
 from ref.architectures import build
-from ref.common.command import Parser, UsageError, count, say, tell
+from ref.common.command import Parser, UsageError, say, tell
 from ref.layouts import inward, outward
-from ref.options import whole
 from ref.parallel import threads
 
 from .. import command
-from . import cpu, floor, load
+from . import cpu, load, turns
 
 # the layers of mnist-lc and cifar-lc (Table 3)
 LAYERS = tuple(m for arch in ("mnist-lc", "cifar-lc") for m in build(arch).map.values()
@@ -26,14 +24,7 @@ LAYERS = tuple(m for arch in ("mnist-lc", "cifar-lc") for m in build(arch).map.v
 
 def parser():
     p = Parser(prog="python -m runs.bench.local", description=__doc__.split("\n\n")[0])
-    p.add_argument("--batch-size", type=count, default=128, help="default %(default)s")
-    p.add_argument("--threads", type=count, help="default: one for each CPU")
-    p.add_argument("--turns", type=count, default=7, help="turns of each side")
-    p.add_argument("--steps", type=count, default=20, help="steps in a turn, at most")
-    p.add_argument("--seconds", type=float, default=0.3, help="of a turn, at most (but one step)")
-    p.add_argument("--warm-up", type=whole, default=2, help="steps before each turn, at most")
-    p.add_argument("--busy", action="store_true",
-                   help="go on where other processes take part of the machine")
+    turns.add_options(p, batch_size=128, turns=7, seconds=0.3, warm_up=2)
     return p
 
 
@@ -95,11 +86,7 @@ def work(args):
         for what, (ours, theirs) in of.items():
             times = [(cpu.turn(ours, args), cpu.turn(theirs, args)) for _ in range(args.turns)]
             here, there = zip(*times, strict=True)
-            ratio = floor.ratio("ratio", here, there)
-            tell(f"{image:>10} -> {size}/{m.stride}, {what:9}: "
-                 f"{1e3 * statistics.median(here):7.2f} ms, "
-                 f"PyTorch {1e3 * statistics.median(there):7.2f} ms, ratio {ratio['ratio']:.2f} "
-                 f"({ratio['ratio_lowest']:.2f} to {ratio['ratio_highest']:.2f})")
+            tell(turns.line(f"{image:>10} -> {size}/{m.stride}, {what:9}", here, there))
     return 0
 
 

@@ -6,21 +6,19 @@ ref/torch_net.py with the convolutions' own padding.
 """
 
 import os
-import statistics
 
 import numpy as np
 
 from ref import settings
 from ref.architectures import NAMED, build
-from ref.common.command import Parser, UsageError, count, say, tell
+from ref.common.command import Parser, UsageError, say, tell
 from ref.network import initial_parameters
-from ref.options import whole
 from ref.parallel import threads
 from ref.rules.bp import RULE as BP
 from ref.training import Trainer, initial_stream
 
 from .. import command
-from . import cpu, floor, load
+from . import cpu, load, turns
 
 SETTING = {"optimizer": "sgd", "lr": 0.01, "momentum": 0.9}
 
@@ -28,14 +26,7 @@ SETTING = {"optimizer": "sgd", "lr": 0.01, "momentum": 0.9}
 def parser():
     p = Parser(prog="python -m runs.bench.units", description=__doc__.split("\n\n")[0])
     p.add_argument("--arch", default="resnet20,alexnet", help="names, default %(default)s")
-    p.add_argument("--batch-size", type=count, default=32, help="default %(default)s")
-    p.add_argument("--threads", type=count, help="default: one for each CPU")
-    p.add_argument("--turns", type=count, default=5, help="turns of each side")
-    p.add_argument("--steps", type=count, default=20, help="steps in a turn, at most")
-    p.add_argument("--seconds", type=float, default=2.0, help="of a turn, at most (but one step)")
-    p.add_argument("--warm-up", type=whole, default=1, help="steps before each turn, at most")
-    p.add_argument("--busy", action="store_true",
-                   help="go on where other processes take part of the machine")
+    turns.add_options(p, batch_size=32, turns=5, seconds=2.0, warm_up=1)
     return p
 
 
@@ -106,10 +97,7 @@ def work(args):
             return say(f"error: {arch}: losses {a} here, {b} there", 1)
         times = [(cpu.turn(ours, args), cpu.turn(theirs, args)) for _ in range(args.turns)]
         here, there = zip(*times, strict=True)
-        ratio = floor.ratio("ratio", here, there)
-        tell(f"{arch}: {1e3 * statistics.median(here):.1f} ms, "
-             f"PyTorch {1e3 * statistics.median(there):.1f} ms, ratio {ratio['ratio']:.2f} "
-             f"({ratio['ratio_lowest']:.2f} to {ratio['ratio_highest']:.2f})")
+        tell(turns.line(arch, here, there, digits=1))
     return 0
 
 
