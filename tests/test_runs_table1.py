@@ -118,7 +118,9 @@ def test_children_of_a_command_that_is_killed(table1, tiny, here, how):
     line = ["--data", str(tiny), "--rows", "bp,fa", "--jobs", "2", "--epochs", "20000"]
     process = subprocess.Popen(
         [sys.executable, "-m", "runs.table1", *line], stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # SIGHUP may be off in a parent, as under nohup
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
     runs = [WORK / f"mnist-fc_{row}_tiny" for row in ("bp", "fa")]
     end = time.monotonic() + 60
     while not all((run / "checkpoint.h5").exists() for run in runs):
