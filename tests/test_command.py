@@ -81,6 +81,7 @@ def test_an_error_that_cannot_be_said(here, module, stderr):
     assert (status, out, err) == (2, b"", b"")
 
 
+@pytest.mark.slow  # .ci/run runs it
 @pytest.mark.parametrize("locale", [
     {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     *(pytest.param(locale, marks=pytest.mark.slow) for locale in (

@@ -280,6 +280,7 @@ def test_commands(place, lines):
     assert recorded == {p: p.stat().st_mtime_ns for p in (ROOT / "runs" / "results").rglob("*")}
 
 
+@pytest.mark.slow  # .ci/run runs it
 @pytest.mark.parametrize("example", blocks("python"), ids=lambda e: f"{e[0]}:{e[1]}")
 def test_python_examples(place, example):
     """Each runs as a program, where what it imports is installed; a file that it writes to be

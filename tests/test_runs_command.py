@@ -74,6 +74,7 @@ def test_whose(here):
         assert shared.whose(path) == "yours"
 
 
+@pytest.mark.slow  # .ci/run runs it
 def test_nobody_reads_on(here, tiny):
     """Who reads goes away while runs train: the command ends with 141 when it has the next line to
     print, and the run that was still going has a checkpoint."""

@@ -203,6 +203,7 @@ def test_figures_6_and_7(command, here, tiny):
         assert_picture(name)
 
 
+@pytest.mark.slow  # .ci/run runs it
 def test_figures_6_and_7_beside_what_is_recorded(command, here):
     """Recorded runs, whose data lie at a path of another machine and which have no parameters,
     give their curves; those that are needed are trained; what is recorded stays as it is."""
@@ -237,6 +238,7 @@ def test_figures_6_and_7_beside_what_is_recorded(command, here):
         assert mine == kept
 
 
+@pytest.mark.slow  # .ci/run runs it
 def test_figures_6_and_7_are_written_when_all_is_there(command, here, tiny, monkeypatch):
     """One run fails: the figure of before stays."""
     monkeypatch.setattr(jobs, "WAIT", 0.5)

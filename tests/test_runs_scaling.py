@@ -203,6 +203,7 @@ def test_efficiency(load, strong):
 # ---- the command ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # .ci/run runs it
 def test_the_command(command, here):
     result = command("runs.scaling.__main__", "--arch", "mnist-fc,resnet18", "--rule", "bp,dtp",
                      "--gbps", "10,400", "--seconds", "1e-4,2e-3")
@@ -231,6 +232,7 @@ def test_the_command(command, here):
         assert (OUT / "scaling.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
+@pytest.mark.slow  # .ci/run runs it
 def test_it_measures(command, here):
     """The two numbers of this machine, in a plausible range."""
     line = ("--arch", "mnist-fc", "--rule", "bp", "--gbps", "10", "--measure", "2,300")
@@ -259,6 +261,7 @@ def test_a_rule_that_can_not_train_the_network():
         scaling.load_of("resnet18", "sdtp")
 
 
+@pytest.mark.slow  # .ci/run runs it
 def test_what_is_recorded_is_made_again(command, here):
     """From the machines that are recorded, the same tables."""
     recorded = Path(__file__).resolve().parents[1] / "runs" / "results" / "scaling"
