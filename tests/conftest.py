@@ -70,6 +70,15 @@ def content(folder):
     return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
+@pytest.fixture(autouse=True)
+def signals():
+    """A command that is called in this process, and stopped, leaves its handlers behind."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def command(monkeypatch, capsys):
     return Commands(monkeypatch, capsys)

@@ -36,6 +36,7 @@ def test_every_condition_is_a_setting():
 
 
 def test_figure_6_trains_what_is_missing(small, command):
+    pytest.importorskip("matplotlib", reason="it draws (extra: plots)")
     line = ["figure6", "--data", small, "--out", "out", "--work", "work", "--only", "no hidden"]
     first = command(RUNS, *line, "--epochs", 1)
     assert first.status == 0 and "training 1 of 1 runs" in first.out
@@ -117,6 +118,7 @@ def test_a_network_is_tested_several_times(small, command):
 
 
 def test_a_raster_of_a_run(small, command):
+    pytest.importorskip("matplotlib", reason="it draws (extra: plots)")
     line = ["--rule", "segregated-dendrites", "--arch", "dense 20, softmax 10", "--data", small]
     assert command("ref.train", *line, "--epochs", 1, "--test-ms", 60, "--out", "run").status == 0
     fresh = command(RUNS, "raster", "--data", small, "--out", "fresh", "--digit", 3)
