@@ -11,6 +11,7 @@ MPI job. Every rank holds the whole network and makes the same update from the s
 parameters are the same everywhere, bit for bit.
 """
 
+import time
 import traceback
 
 import numpy as np
@@ -157,6 +158,7 @@ class Ranks:
 
     def abort(self, status):
         """End every rank at once, after a line that says why."""
+        time.sleep(0.5)  # mpiexec must have read the line: it drops what comes with the end
         self.comm.Abort(status)
 
     def fail(self):
