@@ -113,6 +113,7 @@ def test_a_full_disk_behind_stdout(here, source, name):
 # ---- seeds ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # .ci/run runs it
 @every_command
 def test_seeds_of_128_bits(here, source, name):
     for seed in (2 ** 64 - 1, 2 ** 64, 2 ** 128 - 1):
@@ -185,6 +186,7 @@ def test_a_place_that_cannot_be_written_is_told_before_the_shards_are_made(here,
     assert not list(here.rglob("*.h5")) and not list(here.rglob("*.tmp"))
 
 
+@pytest.mark.slow  # .ci/run runs it
 @every_command
 def test_long_names(here, source, name):
     """What a file may be called, 255 bytes, the commands can write; more is told at once."""

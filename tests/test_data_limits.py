@@ -60,6 +60,7 @@ def test_no_more_than_the_limit_is_written(server, target, monkeypatch):  # noqa
     assert max(most, default=0) <= 300_000
 
 
+@pytest.mark.slow  # .ci/run runs it
 def test_two_downloads_into_one_folder(server, target):  # noqa: F811
     """The second does not write into the first one's file; it says so, and may be given again."""
     thread = threading.Thread(target=lambda: pytest.raises(

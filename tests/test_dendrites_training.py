@@ -52,6 +52,7 @@ def batch(n=4):
     return (x / np.float32(255)).astype(np.float32)[..., None], np.eye(3, dtype=np.float32)[y]
 
 
+@pytest.mark.slow  # .ci/run runs it
 @pytest.mark.parametrize("given, limit", (
     ({}, 20), ({"model": "rates"}, 3), ({"feedback_weights": "symmetric"}, 10),
     ({"arch": "softmax 3", "kernel_steps": 10}, 15), ({"g_a": 0.05, "epochs": 2}, 55),
@@ -62,6 +63,7 @@ def test_it_learns(given, limit):
     assert fit(**{**wide, **given}).metrics["test_error"][-1] < limit
 
 
+@pytest.mark.slow  # .ci/run runs it
 def test_without_hidden_learning_it_learns_less():
     run = fit(arch="dense 100, softmax 3", kernel_steps=0, epochs=6, lr=1e-9)
     assert run.metrics["test_error"][-1] > 25

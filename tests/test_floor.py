@@ -49,6 +49,7 @@ def test_optimiser_bytes():
     assert floor.optimiser_bytes(trainer) == 7 * 4 * (sum(M.values()) + 8 + 6 + 10)
 
 
+@pytest.mark.slow  # .ci/run runs it
 def test_bench_writes_what_it_prints(command, tmp_path):
     out = tmp_path / "bench.json"
     result = command(BENCH, "--arch", LAYERS, "--rule", "bp,dfa", "--batch-size", 4,

@@ -30,6 +30,7 @@ def test_it_is_refused(damaged):
         hdf5.open_file(damaged)
 
 
+@pytest.mark.slow  # .ci/run runs it
 def test_hdf5_would_not_end(damaged):
     """What the guard is for: where a later HDF5 ends by itself, it may go."""
     code = f"import h5py; h5py.File({str(damaged)!r}).attrs['text']"
