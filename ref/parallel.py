@@ -22,6 +22,10 @@ CACHE = 1 << 20
 # Elements of a block of an update. Of NumPy's passes over it, each waits for Python's lock: so two
 # threads want large ones, and a cache small ones.
 BLOCK = 1 << 17
+# Below so many multiply-adds OpenBLAS multiplies without copying its operands first. A product with
+# few columns has so little to do for each number that the copy takes a third of its time
+# (ref/units/README.md); that pays from so many rows on.
+UNPACKED, FEWEST = 10**6, 32
 SIDE_BY_SIDE = 1 << 20  # elements of an update from which a second thread is worth waking
 
 
@@ -138,6 +142,16 @@ def matmul(A, B):
         return A @ B
     with blas(threads()):
         return A @ B
+
+
+def small_product(rows, of_a_row, x):
+    """The largest divisor of `rows` with which a product stays small: rows to multiply at once.
+    of_a_row: multiply-adds of one. 0 where it does not pay; x as in `each`."""
+    if get_xp(x) is not np:
+        return 0
+    most = min(rows, UNPACKED // of_a_row)
+    tile = next((t for t in range(most, 0, -1) if rows % t == 0), 0)
+    return tile if tile >= FEWEST else 0
 
 
 def elementwise(update, fused, *groups):

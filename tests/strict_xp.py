@@ -335,7 +335,7 @@ class _Ufunc:
 
 UFUNCS = ("add", "subtract", "multiply", "divide", "negative", "absolute", "sign", "tanh", "exp",
           "log", "sqrt", "isfinite", "equal", "not_equal", "less", "less_equal", "greater",
-          "greater_equal", "power")
+          "greater_equal", "power", "maximum")
 for _name in UFUNCS:
     globals()[_name] = _Ufunc(_name)
 

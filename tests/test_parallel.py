@@ -232,3 +232,14 @@ def test_results_are_a_function_of_the_number_of_threads():
                            ).stdout.split() for n in ("2", "2", "1", "1")]
     assert said[0] == said[1] and said[2] == said[3]
     assert float(said[0][1]) == pytest.approx(float(said[2][1]), rel=1e-4)
+
+
+@pytest.mark.parametrize("rows, of_a_row, tile", [
+    (1024, 144 * 16, 256), (256, 288 * 32, 64),  # resnet20's first two stages
+    (64, 576 * 64, 0),                           # wide: OpenBLAS's own copying pays
+    (121, 25, 121), (31, 25, 0), (1021, 1000, 0),
+])
+def test_small_products_fill_their_rows(rows, of_a_row, tile):
+    x = np.zeros(1)
+    assert parallel.small_product(rows, of_a_row, x) == tile
+    assert tile * of_a_row <= 10**6

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from math import prod
 
 from ..backend import get_xp
-from ..parallel import CACHE, each, slices
+from ..parallel import CACHE, each, slices, small_product, threads
 from .patches import Patches, expect
 
-BLOCK, SMALL = 4 * CACHE, 2 * CACHE  # bytes of patches at once; with explicit padding
+BLOCK = 4 * CACHE  # bytes of patches at once
 
 
 @dataclass(frozen=True)
@@ -65,22 +65,40 @@ class Convolution:
                            self.stride, None if self.pad is None else self.pad + 1)
 
     def _blocks(self, x):
-        """Slices of the batch whose patches fit into a few caches."""
+        """Slices of the batch whose patches fit into a few caches; with explicit padding as many
+        for each thread."""
         each_needs = prod(self.patches.out_size) * self.patches.size * x.dtype.itemsize
-        return slices(len(x), (BLOCK if self.pad is None else SMALL) // each_needs, x)
+        size = max(1, BLOCK // each_needs)
+        if self.pad is not None:
+            turns = -(-len(x) // (size * threads()))
+            size = -(-len(x) // (turns * threads()))
+        return slices(len(x), size, x)
 
     def _rows(self, x):
         """Patches of x (N, *in_shape) as rows: (N H'W', kh kw C_in)."""
         return self.patches.windows(x).reshape(-1, self.patches.size)
+
+    def _tile(self, x):
+        """How many rows of patches to multiply at once; 0: all of a block's.
+
+        Only with explicit padding: the networks of Bartunov et al. keep their last bits.
+        """
+        if self.pad is None:
+            return 0
+        return small_product(prod(self.patches.out_size), self.patches.size * self.channels, x)
 
     def forward(self, W, x):
         """W x: (N, *in_shape) -> (N, *out_shape)."""
         expect("W", W.shape, self.weight_shape)
         xp, matrix = get_xp(x), W.reshape(self.channels, -1).T
         y = xp.empty((len(x), *self.out_shape), xp.result_type(W, x))
+        tile = self._tile(x)
+        if tile:
+            matrix = xp.ascontiguousarray(matrix)
 
         def block(n):
-            xp.matmul(self._rows(x[n]), matrix, out=y[n].reshape(-1, self.channels))
+            rows, out = self._rows(x[n]), y[n].reshape(-1, self.channels)
+            xp.matmul(in_tiles(rows, tile), matrix, out=in_tiles(out, tile))
 
         each(block, self._blocks(x), x)
         return y
@@ -110,12 +128,21 @@ class Convolution:
     def outer(self, x, y):
         """Σ_n y_n x_nᵀ summed over the positions: (N, *in_shape), (N, *out_shape) -> like W."""
         expect("y", y.shape[1:], self.out_shape)
-        blocks = self._blocks(x)
+        blocks, tile = self._blocks(x), self._tile(x)
         G = [None] * len(blocks)
 
         def block(k):
             n = blocks[k]
-            G[k] = y[n].reshape(-1, self.channels).T @ self._rows(x[n])
+            rows, to = self._rows(x[n]), y[n].reshape(-1, self.channels)
+            if tile:
+                G[k] = (in_tiles(to, tile).swapaxes(1, 2) @ in_tiles(rows, tile)).sum(axis=0)
+            else:
+                G[k] = to.T @ rows
 
         each(block, range(len(blocks)), x)
         return sum(G).reshape(self.weight_shape)
+
+
+def in_tiles(rows, tile):
+    """rows (R, K) as (R / tile, tile, K); themselves where tile is 0."""
+    return rows.reshape(-1, tile, rows.shape[1]) if tile else rows

@@ -24,6 +24,8 @@ from ..common.command import UserError
 from ..parallel import by_example
 from ..ranks import ALONE
 
+RUN = 1 << 17  # bytes: a part of what a core works on at a time (parallel.CACHE)
+
 
 class Normalised(NamedTuple):
     """What the way down, the running statistics and reference files need.
@@ -59,28 +61,37 @@ class BatchNorm:
         """(y, Normalised). Overwrites a. Raises UserError where a batch has one value a channel."""
         if not train:
             scale = theta["gamma"] / get_xp(a).sqrt(theta["running_var"] + self.epsilon)
-            a -= theta["running_mean"]
-            a *= scale
-            a += theta["beta"]
+            r, s, beta = (in_runs(c, a) for c in (theta["running_mean"], scale, theta["beta"]))
+
+            def fixed(a):
+                a -= r
+                a *= s
+                a += beta
+
+            by_example(fixed, a)
             return a, Normalised(None, scale, None, None)
         xp, m = get_xp(a), self.values(a)
         if m == 1:
             raise UserError("batch norm needs more than one value a channel to train: give batches "
                             "of at least 2 examples (the last one of a pass too: --batch-size)")
         mean = self.ranks.sums(sum(by_example(per_channel, a))) / m
+        runs_of_mean = in_runs(mean, a)
 
         def squares(a):
-            a -= mean
-            return per_channel(a * a)
+            t = a - runs_of_mean  # a itself is written once, below
+            t *= t
+            return per_channel(t)
 
         var = self.ranks.sums(sum(by_example(squares, a))) / m
         inverse = 1 / xp.sqrt(var + self.epsilon)
         y = xp.empty(a.shape, a.dtype)
+        runs, gamma, beta = (in_runs(c, a) for c in (inverse, theta["gamma"], theta["beta"]))
 
         def normalise(a, y):
-            a *= inverse
-            xp.multiply(a, theta["gamma"], out=y)
-            y += theta["beta"]
+            a -= runs_of_mean
+            a *= runs
+            xp.multiply(a, gamma, out=y)
+            y += beta
 
         by_example(normalise, a, y)
         return y, Normalised(a, theta["gamma"] * inverse, mean, var * (m / (m - 1)))
@@ -92,12 +103,13 @@ class BatchNorm:
         sums = by_example(lambda v, x_hat: (per_channel(v), per_channel(v * x_hat)), v, kept.x_hat)
         dbeta, dgamma = (sum(parts) for parts in zip(*sums, strict=True))
         of_v, of_x_hat = self.ranks.sums(dbeta) / m, self.ranks.sums(dgamma) / m
+        of_v, of_x_hat, scale = (in_runs(c, v) for c in (of_v, of_x_hat, kept.scale))
         d = xp.empty(v.shape, v.dtype)
 
         def below(v, x_hat, d):
             xp.subtract(v, of_v, out=d)
             d -= x_hat * of_x_hat
-            d *= kept.scale
+            d *= scale
 
         by_example(below, v, kept.x_hat, d)
         return d, {"gamma": dgamma, "beta": dbeta}
@@ -114,6 +126,14 @@ class BatchNorm:
 
     def out_shape(self, shape):
         return shape
+
+
+def in_runs(c, a):
+    """c (C,), a number for each channel, repeated as far as that pays: over the places of an
+    example of a, or of a row of it where images are large. NumPy goes through memory in runs of
+    the operand that is repeated, and runs of 16 channels take twice as long."""
+    shape = a.shape[1:] if a[0].nbytes <= RUN else a.shape[-2:]
+    return get_xp(a).ascontiguousarray(get_xp(a).broadcast_to(c, shape)) if a.ndim > 2 else c
 
 
 def per_channel(v):

@@ -26,8 +26,13 @@ class Sigma:
         return a, a
 
     def pull(self, h, v):
-        pieces = by_example(self.act.times_derivative, h, v)
-        return pieces[0] if len(pieces) == 1 else get_xp(v).concatenate(pieces), {}
+        down = get_xp(v).empty(v.shape, v.dtype)
+
+        def few(h, v, down):
+            down[...] = self.act.times_derivative(h, v)
+
+        by_example(few, h, v, down)
+        return down, {}
 
     def out_shape(self, shape):
         return shape
