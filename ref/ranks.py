@@ -87,9 +87,10 @@ class Ranks:
         return slice(N * self.rank // self.size, N * (self.rank + 1) // self.size)
 
     def average(self, grads, n, N):
-        """Change gradients in place: means over this rank's n rows become means over all N.
+        """Put the mean over all N rows in the place of each mean over this rank's n rows.
 
-        grads  {name: array}, of one dtype, with the same names and shapes on every rank
+        grads  {name: array}, of one dtype, with the same names and shapes on every rank; on the
+               host each entry is replaced by a view of the buffer, until the next call
 
         The mean is Σ_r (n_r / N) grads_r, summed in one flat buffer.
         """
@@ -106,7 +107,7 @@ class Ranks:
             start += array.size
         self.comm.Allreduce(self.MPI.IN_PLACE, buffer[:size])
         for name, place in places.items():
-            grads[name][...] = get_xp(grads[name]).asarray(place)
+            grads[name] = get_xp(grads[name]).asarray(place)  # no copy back on the host
 
     def sums(self, array):
         """The sum of one array, a new one, over the ranks that have rows of the batch."""
