@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from run_folders import make
+from seldom import slow_but
 
 from ref.common import version
 
@@ -15,6 +16,9 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1
 BUFFERED = {key: value for key, value in ENVIRONMENT.items() if key != "PYTHONUNBUFFERED"}
 MODULES = ["ref", "ref.train", "ref.evaluate", "ref.watch", "ref.architectures",
            "ref.reference"]
+# They all end by the same few lines of ref/common/command.py: the suite tries two of them, the
+# second with the longest output.
+every_module = pytest.mark.parametrize("module", slow_but(["ref.train", "ref.reference"], MODULES))
 LONG = "ao-sdtp_local_parallel.h5"  # its table is longer than the buffer of stdout
 needs_full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 
@@ -37,7 +41,7 @@ def prints(here):
             "ref.reference": f"verify {ROOT}/tests/reference/{LONG}"}
 
 
-@pytest.mark.parametrize("module", MODULES)
+@every_module
 @pytest.mark.parametrize(("streams", "status"), [
     ("", 0), ("2>&-", 0), (">&-", 0), ("<&- >&- 2>&-", 0), ("| head -1", None),
     pytest.param(">&- 2>&-", 0, marks=pytest.mark.slow),
@@ -49,7 +53,7 @@ def test_streams(prints, module, streams, status):
     assert bool(out) == (">&-" not in streams.replace("2>&-", ""))
 
 
-@pytest.mark.parametrize("module", MODULES)
+@every_module
 @pytest.mark.parametrize("environment", [BUFFERED, {**BUFFERED, "PYTHONUNBUFFERED": "1"}],
                          ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize("what", ["", "--help", pytest.param("--version", marks=pytest.mark.slow)])
@@ -64,7 +68,7 @@ def test_nobody_reads(prints, module, what, environment):
 
 
 @needs_full
-@pytest.mark.parametrize("module", MODULES)
+@every_module
 @pytest.mark.parametrize("what", ["", "--help", pytest.param("--version", marks=pytest.mark.slow)])
 def test_a_full_disk_behind_stdout(prints, module, what):
     line = f"PYTHON -m {module} {what or prints[module]} > /dev/full"
@@ -72,7 +76,7 @@ def test_a_full_disk_behind_stdout(prints, module, what):
         assert shell(line, **more)[::2] == (2, b"error: stdout: No space left on device\n")
 
 
-@pytest.mark.parametrize("module", MODULES)
+@every_module
 @pytest.mark.parametrize("stderr", ["2>&-", pytest.param("2>/dev/full", marks=needs_full),
                                     "2> >(true)"])
 def test_an_error_that_cannot_be_said(here, module, stderr):

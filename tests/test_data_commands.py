@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from seldom import slow_but
 from test_data_mnist import idx
 
 from data_prep import cifar10, hdf5
@@ -29,6 +30,8 @@ SMALL_CIFAR = (  # 20 records a file, where the real ones have 10,000
     "command.run(cifar10.main, 'interrupted')")
 NAMES = ["digits", "mnist", "cifar10", "imagenet"]
 every_command = pytest.mark.parametrize("name", NAMES)
+# whose streams the suite tries: the plainest, and the one with processes of its own
+some_commands = pytest.mark.parametrize("name", slow_but(["digits", "imagenet"], NAMES))
 ODD = [os.fsdecode(b"caf\xe9"), "schön 猫", "a b'c\"$d\nlines"]  # the first is no UTF-8
 
 
@@ -82,7 +85,7 @@ def source(tmp_path_factory):
 # ---- streams -------------------------------------------------------------------------------------
 
 
-@every_command
+@some_commands
 @pytest.mark.parametrize("streams", ["2>&-", ">&-", "<&- >&- 2>&-", "| head -1", "2>&- | head -1"])
 def test_streams(here, source, name, streams):
     script = f'"$@" {streams}; exit ${{PIPESTATUS[0]}}'
@@ -92,7 +95,7 @@ def test_streams(here, source, name, streams):
         assert open_data(f"data/{name}.h5").name == name
 
 
-@every_command
+@some_commands
 def test_nobody_reads(here, source, name):
     read, write = os.pipe()
     os.close(read)
@@ -103,7 +106,7 @@ def test_nobody_reads(here, source, name):
     os.close(write)
 
 
-@every_command
+@some_commands
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_a_full_disk_behind_stdout(here, source, name):
     done = run("bash", "-c", '"$@" > /dev/full', "bash", *line(name, source))
@@ -133,7 +136,7 @@ def test_seeds_of_128_bits(here, source, name):
 @every_command
 @pytest.mark.parametrize("locale", [
     "ASCII", pytest.param("UTF-8", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("odd", ODD, ids=ascii)
+@pytest.mark.parametrize("odd", slow_but(ODD[:1], ODD), ids=ascii)
 def test_odd_names_of_places(here, source, name, locale, odd):
     """Of the source, the file to write, and for ImageNet of classes and images."""
     (here / odd).symlink_to(source)

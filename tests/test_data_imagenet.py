@@ -23,6 +23,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from seldom import slow_but
 
 from data_prep import hdf5, imagenet, imagenet_files, jpeg, shards
 from data_prep.hdf5 import DataError
@@ -282,7 +283,7 @@ def test_the_crop_is_the_middle_of_the_resized_image():
     assert np.array_equal(turned_picture, jpeg.decode(saved(picture), 56, 64))  # EXIF ignored
 
 
-@pytest.mark.parametrize("shards_done", [0, 12])
+@pytest.mark.parametrize("shards_done", slow_but([12], [0, 12]))
 def test_killed_and_run_again_it_ends_as_if_uninterrupted(tree, prepared, tmp_path, shards_done):
     arguments = arguments_for(tree, "--workers", 2)
     ended, workers = interrupt(tmp_path / "x", arguments, lambda process: process.kill(),
@@ -313,7 +314,8 @@ def compare(folder, other):
     assert names[0] == names[1] and not any(".tmp" in path for path in names[0])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", slow_but(
+    [signal.SIGTERM], [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]))
 def test_a_signal_ends_the_workers_and_says_how_to_go_on(tree, prepared, tmp_path, number):
     """Sent to all of them, as a terminal or a scheduler does."""
     arguments = arguments_for(tree, "--workers", 2)
@@ -637,7 +639,7 @@ def test_without_pillow_it_says_what_to_install(monkeypatch, capsys, tmp_path):
     assert capsys.readouterr().err == 'error: this needs pillow: pip install ".[imagenet]"\n'
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_two_thousand_files_of_full_size(tmp_path):
     """Killed half-way and run again; then an epoch of training. About 3 minutes, 1 GB of disk."""
     classes = [f"n{k:08d}" for k in range(10)]

@@ -1,4 +1,4 @@
-"""Random cases of tests/fuzz.py: a few seconds' worth, and an hour's (-m slow)."""
+"""Random cases of tests/fuzz.py: a few seconds' worth, and an hour's (-m soak)."""
 
 import os
 import subprocess
@@ -19,14 +19,15 @@ def run(*arguments):
     return done.returncode, done.stdout + done.stderr
 
 
-def test_a_few_cases():
+@pytest.mark.parametrize("cases", [20, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_few_cases(cases):
     """Files and options; what they are is the same every time."""
-    status, said = run("--cases", 60, "--seed", "suite", "--kinds", "file,option")
+    status, said = run("--cases", cases, "--seed", "suite", "--kinds", "file,option")
     assert status == 0, said
-    assert "60 cases" in said and "0 wrong" in said
+    assert f"{cases} cases" in said and "0 wrong" in said
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize(("where", "old", "new"), [
     ("ref/common/schema.py", "    return check(value, schema, path, error)", "    return value"),
     ("ref/common/command.py", "    except OSError as error:\n        return say(", "    except "
@@ -58,7 +59,7 @@ def copy_of(to, folder):
         place.write_bytes(path.read_bytes())
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_an_hour():
     status, said = run("--minutes", 60, "--seed", os.getpid())
     assert status == 0, said

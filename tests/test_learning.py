@@ -14,6 +14,7 @@ import itertools
 import h5py
 import numpy as np
 import pytest
+from seldom import slow_but
 
 from ref import rules
 
@@ -37,7 +38,7 @@ REACHED_AND_LIMIT = {
 RUNS = [(rule, schedule) for rule in rules.NAMES
         for schedule in (("parallel", "alternating") if len(rules.get(rule).trains) > 1
                          else (None,))]
-SELDOM = [(rule, "alternating") for rule in ("tp", "hybrid", "ao-sdtp")]  # with -m slow
+SELDOM = [run for run in RUNS if run[1] == "alternating" and run[0] != "dtp"]  # with -m slow
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_the_output_layer_alone_passes_no_limit(train):
     assert rows[-1]["test_error"] > max(limit for _, limit in REACHED_AND_LIMIT.values())
 
 
-@pytest.mark.parametrize("convention", ["lee2015", "meulemans2020"])
+@pytest.mark.parametrize("convention", slow_but(["meulemans2020"], ["lee2015", "meulemans2020"]))
 def test_dtp_learns_under_every_convention(train, convention):
     """Reached: 8.4 % and 10.8 %."""
     assert train("dtp", NETWORK, "--convention", convention)[-1]["test_error"] < 15

@@ -157,6 +157,7 @@ def test_importing_does_nothing(tmp_path):
     assert (done.stdout, done.stderr) == ("[]\n[]\n", "")
 
 
+@pytest.mark.slow
 def test_the_readmes_example(tmp_path):
     """As written; the numbers that it prints are ref.train's."""
     found = re.search(r"<!-- example: from Python -->\n```python\n(.*?)```",

@@ -44,10 +44,11 @@ def test_the_table_of_mnist_is_what_is_recorded():
     assert {max(map(int, row["epochs"].split("/"))) for row in recorded} == {int(epochs)}
 
 
-def test_the_main_job_prints_such_lines(command, here):
-    """Their form; the numbers are those of another number of epochs, and of another machine."""
+def test_the_main_job_prints_such_lines(command, here, digits):
+    """Their form; the numbers are those of fewer images and epochs, and of another machine."""
     shown = re.search(r"ends with\n\n```\n(.*?)```", README, re.S).group(1).splitlines()
-    printed = command("ref.train", "--rule", "fa", "--epochs", "2").out.splitlines()
+    job = ["ref.train", "--rule", "fa", "--epochs", "2", "--data", digits]
+    printed = command(*job).out.splitlines()
     assert [form(line) for line in shown] == [form(line) for line in printed[-len(shown):]]
 
 

@@ -1,6 +1,6 @@
 """The allowances of ref/reference/allowance.py: no right file is refused, no wrong one passes.
 
-The long version, a thousand files: python -m pytest -m slow tests/test_reference_rounding.py, or
+The long version, a thousand files: python -m pytest -m soak tests/test_reference_rounding.py, or
 python tests/verify_study.py 1000.
 """
 
@@ -22,7 +22,8 @@ ISSUE = ("--rule", "bp", "--arch", "mnist-fc", "--batch-size", "100", "--steps",
          "--epsilon-form", "kingma")
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", [
+    pytest.param("float64", marks=pytest.mark.slow), "float32"])
 @pytest.mark.parametrize("rule", rules.NAMES)
 def test_right_files_agree_and_three_percent_are_found(rule, dtype, tmp_path):
     """Of every rule, in both types; the update of every parameter in turn is 3 % too small."""
@@ -35,7 +36,7 @@ def test_right_files_agree_and_three_percent_are_found(rule, dtype, tmp_path):
             assert first_named == name, given
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_thousand_right_files(tmp_path):
     """No false alarm. One planted error in a thousand may be beyond what the file can tell: where
     rounding decides a sign of W (sign-symmetry), or the change is as small as W's last bit."""

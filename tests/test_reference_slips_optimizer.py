@@ -100,7 +100,8 @@ for kind in ("dense", "local", "conv"):
     }
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", [
+    "float64", pytest.param("float32", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", SLIPS)
 def test_slip(name, dtype, tmp_path, capsys, monkeypatch):
     check(SLIPS[name], dtype, tmp_path, capsys, monkeypatch)
@@ -186,7 +187,8 @@ def stems(rule, kind):
                     if rule == "sdtp" else [])
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", [
+    "float64", pytest.param("float32", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["dense", "local", "conv"])
 @pytest.mark.parametrize("rule", ["fa", "sdtp"])
 def test_an_unrelated_error_gets_no_sentence(rule, kind, dtype, tmp_path, capsys):

@@ -28,7 +28,7 @@ def write(capsys, path, rule, *more):
     assert status == 0, err
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("rule, more", [
     ("bp", ()), ("fa", ("--last-layer", "bp")), ("dfa", ("--broadcast", "inputs")),
     ("dfa", ("--broadcast", "channels")), ("sign-symmetry", ("--magnitude", "batch")),

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from seldom import slow_but
 from test_command import BUFFERED, needs_full, shell
 
 from ref.common.command import UserError
@@ -18,6 +19,9 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts)
                  for path in (ROOT / "runs").rglob("*.py")
                  if "\ndef main()" in path.read_text() and path.stem != "child")
+# as in test_command.py; the two start differently, as a module and as a package
+every_module = pytest.mark.parametrize("module", slow_but(["runs.table1", "runs.bench.__main__"],
+                                                          MODULES))
 
 
 def test_modules():
@@ -32,7 +36,7 @@ def test_version_help_and_a_wrong_option(command, here, module):
     assert not any(here.iterdir())
 
 
-@pytest.mark.parametrize("module", MODULES)
+@every_module
 def test_streams(here, module):
     """A closed stderr, a stdout that nobody reads, one that is full: no word of complaint."""
     read, write = os.pipe()
@@ -45,7 +49,7 @@ def test_streams(here, module):
 
 
 @needs_full
-@pytest.mark.parametrize("module", MODULES)
+@every_module
 def test_a_full_disk_behind_stdout(here, module):
     found = shell(f"PYTHON -m {module} --help > /dev/full")
     assert found[::2] == (2, b"error: stdout: No space left on device\n")

@@ -1,6 +1,7 @@
 """Every summary in runs/results is what the curves beside it say."""
 
 import csv
+import functools
 import json
 import shutil
 import statistics
@@ -29,10 +30,14 @@ def curve(run):
 RUNS = {path.parent.name: json.loads(path.read_text()) for path in RESULTS.glob("*/config.json")}
 
 
+@functools.cache
+def recorded():
+    return [records.read(RESULTS / name) for name in RUNS]
+
+
 def runs_of(arch, rule, schedule, seed=None):
     """Names of the recorded runs of a cell that differ from it in nothing."""
-    found = [records.read(RESULTS / name) for name in RUNS]
-    return [r.path.name for r in found if (r.arch, r.rule, r.schedule or "") == (
+    return [r.path.name for r in recorded() if (r.arch, r.rule, r.schedule or "") == (
         arch, rule, schedule) and seed in (None, r.seed) and not records.differences(r)]
 
 

@@ -113,6 +113,7 @@ def test_the_best_go_on(run, here):
     assert (about["ranges"], about["selected_on"], about["chance"]) == ("Table 4", "validation", 90)
 
 
+@pytest.mark.slow
 def test_going_on(run, here):
     """The same command again trains nothing; more configurations and epochs add to what is there,
     and end as if asked for at once."""
@@ -140,6 +141,7 @@ def test_the_selection_stays_when_some_have_gone_on(run, here):
     assert result.status == 0 and "[1/1] config001: 3 epochs" in result.out
 
 
+@pytest.mark.slow
 def test_interrupted(run, monkeypatch, here):
     """Ctrl-C after the second run: what there is is recorded, and the same command goes on."""
     ended = []

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import content, noise_images
 from run_folders import make
+from seldom import slow_but
 
 from ref import checkpoint, folder
 from ref.data import open_data
@@ -111,7 +112,7 @@ def test_interrupted(table1, tiny, here):
         assert len(metrics(OUT / run.name)) == int(epochs)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize("how", slow_but([signal.SIGKILL], [signal.SIGKILL, signal.SIGHUP]))
 def test_children_of_a_command_that_is_killed(table1, tiny, here, how):
     """They write a checkpoint and end, though nobody can ask them to; the same command again
     waits for them, and goes on."""

@@ -1,4 +1,4 @@
-"""Long checks, not in the fast suite: python -m pytest -m slow tests/test_soak.py
+"""Long checks, not in the fast suite: python -m pytest -m soak tests/test_soak.py
 
 Their last recorded figures are in tests/soak.md.
 """
@@ -20,7 +20,7 @@ import data_prep.digits
 from ref import checkpoint, folder, rules
 from ref.common import files
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.soak
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1",

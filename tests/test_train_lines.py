@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from seldom import slow_but
 
 import ref.begin
 import ref.train
@@ -69,7 +70,7 @@ def test_table_5_has_no_rates_for_sgd(command, here):
     command.refused(*line, names=["Table 5", "--lr"])
 
 
-@pytest.mark.parametrize("rule", SGD)
+@pytest.mark.parametrize("rule", slow_but(["bp", "dfa", "sdtp"], SGD))
 def test_sgd_learns_with_its_defaults(command, here, digits, rule):
     result = command("ref.train", "--rule", rule, "--data", digits, "--optimizer", "sgd",
                      "--epochs", 5, "--out", "run")
