@@ -78,7 +78,8 @@ def kill_after(monkeypatch, steps):
 
 
 @pytest.mark.parametrize(("rule", "schedule"), slow_but(
-    [run for run in RULES if run[1] != "alternating" or run[0] in ("dtp", "ao-sdtp")], RULES))
+    [("bp", None), ("fa", None), ("sign-symmetry", None), ("tp", "parallel"),
+     ("dtp", "alternating"), ("sdtp", "parallel"), ("ao-sdtp", "alternating")], RULES))
 def test_a_run_killed_anywhere_and_resumed_is_the_same_run(
         rule, schedule, data, tmp_path, monkeypatch):
     """Killed four times, with checkpoints within epochs, it ends bit for bit as the whole one."""

@@ -7,6 +7,7 @@ import naive_dendrites as naive
 import numpy as np
 import pytest
 from checks import assert_close
+from seldom import slow_but
 
 from ref.dendrites import compartments, example, kernel, learning, rate, spikes, steps, whole
 from ref.dendrites.constants import plateau_windows
@@ -143,7 +144,7 @@ def test_active_dendrites_take_the_loop():
 # ---- the rate model ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("g_a", (0.0, 0.05, 0.6))
+@pytest.mark.parametrize("g_a", slow_but([0.0, 0.6], [0.0, 0.05, 0.6]))
 @pytest.mark.parametrize("memory", (10, 0))
 @pytest.mark.parametrize("name", models.NETS)
 def test_spikes_replaced_by_rates_are_the_rate_model(name, memory, g_a):

@@ -8,6 +8,7 @@ import naive
 import numpy as np
 import pytest
 from checks import METHODS, assert_close, cast, complex_step, every_case, gradient, make_case
+from seldom import slow_but
 
 from ref import rules
 from ref.network import f, forward, preactivation
@@ -134,7 +135,7 @@ def feedback_weights_loss(case, l, out):
     return loss
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", slow_but([complex_step], METHODS))  # the sharper of the two
 @every_case()
 def test_gradients(net, rule, options, method):
     case = make_case(net, rule, **options)

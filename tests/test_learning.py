@@ -97,8 +97,8 @@ def test_dtp_learns_under_every_convention(train, convention):
 
 @pytest.mark.parametrize(("rule", "layers", "limit"), [
     ("bp", "conv", 25),  # reached at most, seeds 0 to 2: 15 %
-    ("fa", "local", 55),  # 42 %
-    ("dtp", "conv", 40),  # 25 %
+    pytest.param("fa", "local", 55, marks=pytest.mark.slow),  # 42 %
+    pytest.param("dtp", "conv", 40, marks=pytest.mark.slow),  # 25 %
     ("sdtp", "local", 50),  # 34 %
 ])
 def test_learns_with_layers_of_images(train, rule, layers, limit):

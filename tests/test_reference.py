@@ -15,6 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from seldom import slow_but
 from write_reference import FOLDER, arguments, library
 
 import data_prep.hdf5
@@ -61,7 +62,9 @@ def written(tmp_path, capsys):
     return write
 
 
-@pytest.mark.parametrize("name", library())
+# test_strict.py replays every committed file too, of every kind
+@pytest.mark.parametrize("name", slow_but(
+    [name for name in library() if "_local" not in name], library()))
 def test_what_is_written_verifies_and_is_what_is_committed(name, written, capsys):
     """Replayed, and against the committed file; the committed file replayed too."""
     path, committed = written(name), FOLDER / f"{name}.h5"

@@ -7,6 +7,7 @@ import resource
 import h5py
 import numpy as np
 import pytest
+from seldom import slow_but
 from test_reference import run
 from write_reference import FOLDER, arguments
 
@@ -364,7 +365,7 @@ def held(params, grads, state, right=optim.adam, **options):
             p[...] = 0
 
 
-@pytest.mark.parametrize("kind", ["dense", "local", "conv"])
+@pytest.mark.parametrize("kind", slow_but(["dense"], ["dense", "local", "conv"]))
 @pytest.mark.parametrize("rule, given", [
     ("bp", ()), ("sdtp", ()), ("dtp", ("--schedule", "alternating")), ("ao-sdtp", ()),
     ("sdtp", ("--order", "inverse-first")),

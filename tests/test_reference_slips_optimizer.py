@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from planted import Slip, check, edit, replaced
+from seldom import slow_but
 from test_reference import run, verified
 from write_reference import arguments
 
@@ -189,7 +190,7 @@ def stems(rule, kind):
 
 @pytest.mark.parametrize("dtype", [
     "float64", pytest.param("float32", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", ["dense", "local", "conv"])
+@pytest.mark.parametrize("kind", slow_but(["dense"], ["dense", "local", "conv"]))
 @pytest.mark.parametrize("rule", ["fa", "sdtp"])
 def test_an_unrelated_error_gets_no_sentence(rule, kind, dtype, tmp_path, capsys):
     """Every entry off by a number of its own."""

@@ -142,6 +142,7 @@ def test_reference_writer(device, here):
         assert cli.work(["verify", name + ".h5"]) == 0
 
 
+@pytest.mark.slow
 def test_bench(device, command):
     """By events, with the device's own speed and the pool's peak."""
     result = command("runs.bench.__main__", *strict_runs.BENCH)

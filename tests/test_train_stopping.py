@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from seldom import slow_but
 from test_checkpoint import call, options, result
 
 import data_prep.digits
@@ -52,7 +53,8 @@ def signal_in(monkeypatch):
     return arrange
 
 
-@pytest.mark.parametrize("number", STOPPING, ids=lambda n: signal.Signals(n).name)
+@pytest.mark.parametrize("number", slow_but([signal.SIGINT, signal.SIGTERM], STOPPING),
+                         ids=lambda n: signal.Signals(n).name)
 @pytest.mark.parametrize(("where", "nth"), [
     ("evaluation.batch_of", 7),  # in training: 9 batches in an epoch, 5 for evaluation
     ("evaluation.batch_of", 11),  # validation
