@@ -119,7 +119,7 @@ def test_names_that_are_no_utf_8(here, tiny, locale, name):
 # ---- which code this is --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", [*MODULES, "ref.reference"])
+@every_module
 def test_version(here, module):
     status, out, err = shell(f"PYTHON -m {module} --version")
     assert (status, err) == (0, b"") and out.startswith(b"ref ") and b", commit " in out

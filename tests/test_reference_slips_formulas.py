@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from planted import Slip, backpropagated, check, replaced, replaced_deltas
+from seldom import slow_but
 from test_reference import run
 from write_reference import arguments
 
@@ -223,7 +224,8 @@ for kind in KINDS:
 
 @pytest.mark.parametrize("dtype", [
     "float64", pytest.param("float32", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", SLIPS)
+@pytest.mark.parametrize("name", slow_but(  # local is as conv, but for shared weights
+    [name for name in SLIPS if not name.endswith(", local")], SLIPS))
 def test_slip(name, dtype, tmp_path, capsys, monkeypatch):
     check(SLIPS[name], dtype, tmp_path, capsys, monkeypatch)
 

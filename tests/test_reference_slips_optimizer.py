@@ -103,7 +103,8 @@ for kind in ("dense", "local", "conv"):
 
 @pytest.mark.parametrize("dtype", [
     "float64", pytest.param("float32", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", SLIPS)
+@pytest.mark.parametrize("name", slow_but(  # local is as conv, but for shared weights
+    [name for name in SLIPS if not name.endswith(", local")], SLIPS))
 def test_slip(name, dtype, tmp_path, capsys, monkeypatch):
     check(SLIPS[name], dtype, tmp_path, capsys, monkeypatch)
 

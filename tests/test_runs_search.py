@@ -130,6 +130,7 @@ def test_going_on(run, here):
         "other", NAME, "configs.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_selection_stays_when_some_have_gone_on(run, here):
     """It is by the first --epochs alone: config 1 is the best there, though config 0 is later."""
     assert run("--configs", 2).status == 0
