@@ -174,8 +174,8 @@ def test_another_nonlinearity_than_recorded_is_said(train, command, trained):
                             (ARCH.replace("/4", "/4 identity"), 1)):
             out = train("--rule", "bp", "--arch", arch, *STILL, "--init", source).out
             words = "relu" if layer == 2 else "identity"
-            assert re.search(f"^warning: layer {layer} is .*{words} here, and was .*tanh where", out,
-                             re.M), out
+            line = f"^warning: layer {layer} is .*{words} here, and was .*tanh where"
+            assert re.search(line, out, re.M), out
         out = train("--rule", "bp", "--arch", ARCH.replace("6", "6 tanh"), *STILL, "--init", source)
         assert "warning" not in out.out
 

@@ -26,6 +26,8 @@ class Sigma:
         return a, a
 
     def pull(self, h, v):
+        if v.ndim < 4:  # vectors keep their column layout (linear/dense.py)
+            return self.act.times_derivative(h, v), {}
         down = get_xp(v).empty(v.shape, v.dtype)
 
         def few(h, v, down):
