@@ -1,7 +1,8 @@
 """Curves drawn with characters, for a terminal: dots of Braille patterns, or letters.
 
 A curve is (points, letter, colour, dashed): points [(x, y)], x rising. In Braille a cell of the
-chart is 2 dots wide and 4 high; in letters it is one, a small letter for a dashed curve.
+chart is 2 dots wide and 4 high; in letters it is one, a small letter for a dashed curve. Where
+letters meet they take turns. An arrow at the edge is where a curve leaves the axis or comes back.
 """
 
 import math
@@ -19,51 +20,86 @@ def ticks(low, high, most=6):
     return [k * step for k in range(first, max(last, first + 1) + 1)]
 
 
+def rows(low, high, most):
+    """Lines of a chart, at most so many, of which the numbers of its axis are as far apart."""
+    steps = len(ticks(low, high)) - 1
+    return 1 + max(1, (most - 1) // steps) * steps
+
+
 def at(points, x):
-    """The curve's y at x, between its points; None outside them."""
+    """The curve's y at x, between its points; None outside them and where it is no number."""
     for (x0, y0), (x1, y1) in zip(points, points[1:] or points, strict=False):
         if x0 <= x <= x1:
-            return y0 if x1 == x0 else y0 + (y1 - y0) * (x - x0) / (x1 - x0)
+            y = y0 if x == x0 else y1 if x == x1 else y0 + (y1 - y0) * (x - x0) / (x1 - x0)
+            if math.isfinite(y):
+                return y
     return None
 
 
-def draw(curves, width, height, y_range, unicode=True, colours=True):
-    """The chart's lines: an axis with numbers, the curves, the epochs below."""
+def draw(curves, width, height, y_range, unicode=True, colours=True, mark=None):
+    """The chart's lines: an axis with numbers, the curves, the epochs below.
+
+    mark  a y with a thin line across
+    """
     marks = ticks(*y_range)
     low, high = marks[0], marks[-1]
     last = max((x for points, *_ in curves for x, _ in points), default=1)
     columns = max(8, width - MARGIN - 3)  # and one for the letters at the curves' ends
     across, up = (2, 4) if unicode else (1, 1)
-    cells = {}  # (row, column): [dots, letter, colour]
-    for points, letter, colour, dashed in curves:
-        before = end = None
-        for i in range(columns * across):
-            x = 1 + (last - 1) * i / max(1, columns * across - 1)
-            y = at(points, x)
-            if y is None:
+    bottom = height * up - 1
+    apart = max(8, columns // 3)  # columns between the letters on a curve of dots
+    cells = {}  # (row, column): [dots, letters, colour]
+    above = {}  # the same of letters on curves of dots and of arrows
+    across_at = None
+    if mark is not None and low <= mark <= high:
+        across_at = round((high - mark) / (high - low) * (height - 1))
+    for n, (points, letter, colour, dashed) in enumerate(curves, 1):
+        ys = (at(points, 1 + (last - 1) * i / max(1, columns * across - 1))
+              for i in range(columns * across))
+        js = [None if y is None else round((high - y) / (high - low) * bottom) for y in ys]
+        shown = [j is not None and 0 <= j <= bottom for j in js]
+        letter = letter.lower() if dashed and not unicode else letter
+        for i, j in enumerate(js):
+            if j is None:
                 continue
-            j = round((high - y) / (high - low) * (height * up - 1))
-            # a steep curve is filled in from one column to the next
-            begin = j if before is None or not unicode else min(max(before, 0), height * up - 1)
-            before, end = j, (min(max(j // up, 0), height - 1), i // across + 1)
+            column = i // across
+            if not shown[i]:
+                if i == 0 or shown[i - 1] or any(shown[i + 1:i + 2]):
+                    arrow = ("▲▼" if unicode else "^v")[j > bottom]
+                    above[0 if j < 0 else height - 1, column] = [0, arrow, colour]
+            elif unicode and len(curves) > 1 and (column + n * apart // len(curves)) % apart == 0:
+                above[j // up, column] = [0, letter, colour]
             if dashed and unicode and i % 6 > 2:
                 continue
-            for k in range(min(j, begin), max(j, begin) + 1):
-                if 0 <= k < height * up:
-                    cell = cells.setdefault((k // up, i // across), [0, "", ""])
-                    cell[0] |= DOTS[i % across][k % up] if unicode else 0
-                    cell[1:] = [letter.lower() if dashed else letter, colour]
-        if unicode and end and not dashed:
-            cells[end] = [0, letter, colour]
+            # a steep curve is filled in from one column to the next
+            before = js[i - 1] if unicode and i and js[i - 1] is not None else j
+            for k in range(max(0, min(j, before)), min(bottom, max(j, before)) + 1):
+                cell = cells.setdefault((k // up, column), [0, "", ""])
+                cell[0] |= DOTS[i % across][k % up] if unicode else 0
+                cell[1:] = [cell[1] + letter * (not unicode), colour]
+        if unicode and any(shown) and not dashed:
+            i = max(i for i, on in enumerate(shown) if on)
+            above[js[i] // up, i // across + 1] = [0, letter, colour]
+    cells |= above
     rows = {round((high - mark) / (high - low) * (height - 1)): mark for mark in marks}
     for row in range(height):
         number = f"{rows[row]:.4g}" if row in rows else ""
         line = f"{number:>{MARGIN - 1}} " + ("┤" if unicode else "|")
         for column in range(columns + 1):
-            dots, letter, colour = cells.get((row, column), (0, " ", ""))
-            glyph = chr(0x2800 + dots) if dots else letter
-            line += f"\x1b[{colour}m{glyph}\x1b[0m" if colours and glyph != " " else glyph
+            empty = ("┈" if unicode else ".") if row == across_at and column < columns else " "
+            dots, letters, colour = cells.get((row, column), (0, empty, ""))
+            glyph = letters[column % len(letters)] if letters else chr(0x2800 + dots)
+            line += f"\x1b[{colour}m{glyph}\x1b[0m" if colours and colour else glyph
         yield line.rstrip()
-    end = f"{last:.0f}"
     yield " " * MARGIN + ("└" + "─" * columns if unicode else "+" + "-" * columns)
-    yield " " * (MARGIN + 1) + "1" + "epoch".center(columns - 1 - len(end)) + end
+    yield f"{'epoch':<{MARGIN + 1}}" + epochs(last, columns)
+
+
+def epochs(last, columns):
+    """The numbers below a chart: the first and the last epoch, round ones where there is room."""
+    line, end = "1", f"{last:.0f}"
+    for x in ticks(1, last, max(2, columns // 12)):
+        place = round((x - 1) / max(1, last - 1) * (columns - 1))
+        if x == round(x) and len(line) + 3 < place < columns - len(end) - 4:
+            line = f"{line:{place}}{x:.0f}"
+    return f"{line}{end:>{columns - len(line)}}" if last > 1 else line

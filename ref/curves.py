@@ -1,20 +1,24 @@
-"""Runs as curves by epoch, the panels that show them, and what their settings differ in.
+"""Runs as curves by epoch, and the panels that show them.
 
 A quantity is a row of panels: of an error one panel for each part of the data, of what every layer
 has (angles, ratios of norms, inverse losses) one for each layer. All runs are in each of them.
 """
 
+import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import architectures, folder, rules
+from .alignment import BATCH
 from .common.command import UsageError
 from .config import read as read_config
 from .run import DEFAULT_EPOCHS
 
 PARTS = {"train": 0.05, "validation": 0.25, "test": 0.25}  # and how early errors are no matter
-FEW = 4  # differences that a legend names
+LONG = 20  # epochs of a run whose early errors may be left out
+FLOOR = 0.1  # of the highest value: an axis shows no less, lest rounding looks like a finding
+ROOM = 0.05  # of an axis, beyond its ends
 # acronyms in capitals: "ao-sdtp" is AO-SDTP, "hybrid" hybrid
 NAMES = {rule: rule.upper() if max(map(len, rule.split("-"))) < 5 else rule for rule in rules.ALL}
 
@@ -23,27 +27,40 @@ NAMES = {rule: rule.upper() if max(map(len, rule.split("-"))) < 5 else rule for 
 class Quantity:
     """Columns of metrics.csv that are shown together.
 
-    prefixes  of the columns, before the layer's number; of a run, the first that it has
-    early     the share of the epochs, from the first on, which the axis need not reach
+    title     of its panels, with {} for the symbols below
+    prefixes  {prefix of the columns, before the layer's number: symbol}; of a run, the first
+    log, early, ends, mark  as in Panel
     """
 
     title: str
-    prefixes: tuple
+    prefixes: dict
     unit: str
     log: bool = False
     early: float = 0.0
+    ends: tuple = ()
+    mark: float | None = None
 
 
+OF_W = {"B": ("feedback_angle_", "feedback_norm_ratio_"),
+        "V": ("inverse_angle_", "inverse_norm_ratio_")}
+_ANGLE = {"unit": "degrees", "ends": (90, 180), "mark": 90}  # 90: unrelated
+_RATIO = {"unit": "ratio of norms", "log": True, "mark": 1}
 # what --what offers: rows of panels, by the layer or by the part of the data
 QUANTITIES = {
     "error": (), "loss": (),  # by part: see _by_part
-    "angles": (Quantity("dW to BP's", ("angle_",), "angle (°)"),
-               Quantity("B (or V) to W", ("feedback_angle_", "inverse_angle_"), "angle (°)")),
-    "norms": (Quantity("dW to BP's", ("norm_ratio_",), "ratio of norms", log=True),
-              Quantity("B (or V) to W", ("feedback_norm_ratio_", "inverse_norm_ratio_"),
-                       "ratio of norms", log=True)),
-    "inverse-loss": (Quantity("inverse", ("inverse_loss_",), "loss", log=True, early=0.1),),
+    "angles": (Quantity("angle of dW to BP's dW", {"angle_": "dW"}, **_ANGLE),
+               Quantity("angle of {} to W", {angle: s for s, (angle, _) in OF_W.items()},
+                        **_ANGLE)),
+    "norms": (Quantity("‖dW‖ / ‖BP's dW‖", {"norm_ratio_": "dW"}, **_RATIO),
+              Quantity("‖{}‖ / ‖W‖", {ratio: s for s, (_, ratio) in OF_W.items()}, **_RATIO)),
+    "inverse-loss": (Quantity("inverse loss", {"inverse_loss_": "V"}, "squared error", log=True,
+                              early=0.1),),
 }
+HOW = {"error": "no epoch is done yet", "loss": "no epoch is done yet",
+       "angles": "train with --angles", "norms": "train with --angles",
+       "inverse-loss": "only rules with inverses have it"}  # where a run has none
+ON = f"dW is compared after each epoch, on the first {BATCH} training examples"
+ABOUT = {"angles": ON, "norms": ON}
 
 
 @dataclass(frozen=True)
@@ -109,8 +126,12 @@ class Panel:
     """Curves on one pair of axes: lines [(number of the run, [(epoch, value)])].
 
     log    whether the axis is logarithmic where its ends are far apart
-    early  as in Quantity
+    early  the share of the epochs, from the first on, which the axis of a long run need not reach
+    ends   the axis is from 0 to the first of these that is not below the data, where there are any
+    mark   a value with a thin line across
+    layer  its number, or None for a part of the data
     beside  lines of other panels whose axis is the same
+    also    values that the axis reaches besides
     """
 
     title: str
@@ -118,7 +139,11 @@ class Panel:
     lines: list
     log: bool = False
     early: float = 0.0
+    ends: tuple = ()
+    mark: float | None = None
+    layer: int | None = None
     beside: list = field(default_factory=list, repr=False)
+    also: tuple = ()
 
 
 def panels(runs, what):
@@ -130,13 +155,37 @@ def panels(runs, what):
     for name in what:
         if name not in QUANTITIES:
             raise UsageError(f"--what {name}: there are {', '.join(QUANTITIES)}")
-        rows = [_by_layer(runs, q) for q in QUANTITIES[name]] or [_by_part(runs, name)]
-        if not any(rows):
-            how = {"angles": ": train with --angles", "norms": ": train with --angles",
-                   "inverse-loss": ": only rules with inverses have it"}.get(name, " yet")
-            raise UsageError(f"--what {name}: none of these runs recorded it{how}")
-        found += [row for row in rows if row]
+        rows = _rows(runs, name)
+        if not rows:
+            raise UsageError(f"--what {name}: none of these runs recorded it: {HOW[name]}")
+        found += rows
     return found
+
+
+def drawn(runs, what):
+    """(the runs that are in a panel, notes for a reader: of what, and which runs lack something).
+
+    Raises what panels raises.
+    """
+    panels(runs, what)
+    every, notes = set(), [ABOUT[name] for name in what if name in ABOUT]
+    for name in what:
+        there = {k for row in _rows(runs, name) for panel in row for k, _ in panel.lines}
+        every |= there
+        if without := [place for k, place in enumerate(places(runs)) if k not in there]:
+            notes.append(f"no {name} of {', '.join(without)}: {HOW[name]}")
+    return [run for k, run in enumerate(runs) if k in every], list(dict.fromkeys(notes))
+
+
+def places(runs):
+    """Where each run is: its folder as it was given, or its number."""
+    return [str(run.path or f"run {k}") for k, run in enumerate(runs, 1)]
+
+
+def _rows(runs, name):
+    rows = [_by_layer(runs, q) for q in QUANTITIES[name]] or [_by_part(runs, name)]
+    angles = [line for row in rows for panel in row if panel.ends for line in panel.lines]
+    return [[replace(p, beside=angles) if p.ends else p for p in row] for row in rows if row]
 
 
 def _by_part(runs, name):
@@ -144,20 +193,21 @@ def _by_part(runs, name):
     if name == "error":
         kinds = {run.percent for run in runs}
         unit = {(True,): "error (%)", (False,): "squared error"}.get(tuple(kinds), "error")
-    lines = {part: _lines(runs, lambda run, part=part: f"{part}_{name}") for part in PARTS}
-    return [Panel(part, unit, found, early=PARTS[part]) for part, found in lines.items() if found]
+    lines = {part: _lines(runs, [f"{part}_{name}"] * len(runs)) for part in PARTS}
+    return [Panel(f"{part} {name}", unit, found, early=PARTS[part])
+            for part, found in lines.items() if found]
 
 
-def _by_layer(runs, quantity):
-    own = [next((p for p in quantity.prefixes if any(_layer(p, key) for key in run.rows[0])), None)
+def _by_layer(runs, q):
+    own = [next((p for p in q.prefixes if any(_layer(p, key) for key in run.rows[0])), None)
            if run.rows else None for run in runs]
     layers = sorted({_layer(prefix, key) for run, prefix in zip(runs, own, strict=True) if prefix
                      for key in run.rows[0]} - {None})
-    lines = {l: [(k, run.points(f"{own[k]}{l}")) for k, run in enumerate(runs)
-                 if own[k] and run.points(f"{own[k]}{l}")] for l in layers}
+    lines = {l: _lines(runs, [f"{prefix}{l}" for prefix in own]) for l in layers}
     every = [line for of_layer in lines.values() for line in of_layer]
-    return [Panel(f"{quantity.title}, layer {l}", quantity.unit, lines[l], quantity.log,
-                  quantity.early, every) for l in layers]
+    title = q.title.format(" or ".join(s for p, s in q.prefixes.items() if p in own))
+    return [Panel(f"{title}, layer {l}", q.unit, found, q.log, q.early, q.ends, q.mark, l, every)
+            for l, found in lines.items() if found]
 
 
 def _layer(prefix, column):
@@ -166,82 +216,45 @@ def _layer(prefix, column):
     return int(found[1]) if found else None
 
 
-def _lines(runs, column):
-    return [(k, points) for k, run in enumerate(runs) if (points := run.points(column(run)))]
+def _lines(runs, columns):
+    """Those of the runs that have a number in their column."""
+    found = [(k, run.points(column)) for k, (run, column) in enumerate(
+        zip(runs, columns, strict=True))]
+    return [(k, points) for k, points in found if any(not math.isnan(y) for _, y in points)]
 
 
 def span(panel, top=None):
-    """(low, high) of a panel's axis: the data, but for what is high in its early epochs alone;
-    high is `top` where that is given."""
-    def values(points):
-        return [y for _, y in points if y == y and (y > 0 or not panel.log)]
+    """(low, high) of a panel's axis: the data, or from 0 to `top` where that is given and the panel
+    is of a part of the data.
 
-    lines = [points for _, points in panel.beside or panel.lines]
-    late = [points[min(round(panel.early * len(points)), len(points) - 1):] for points in lines]
-    low = min((y for points in lines for y in values(points)), default=0.0)
-    return low, top or max((y for points in late for y in values(points)), default=1.0)
-
-
-def differences(runs):
-    """For each run, {what: value} that sets it apart from the others.
-
-    Network, data and what is done to it, precision, what it began with, among all of the runs;
-    hyperparameters among those of one method on one network, since every rule has rates of its
-    own. Not the seed.
+    Of a long run it leaves out what is high in the early epochs alone, if that would take more than
+    half of the axis.
     """
-    common = [{"arch": run.arch, "data": run.config["data"]["name"],
-               "dtype": run.arguments.get("dtype", "float32"),
-               "validation": run.arguments.get("validation"),
-               "normalise": run.arguments.get("normalise", "none"),
-               "init": run.arguments.get("init") or "none",
-               **(run.config.get("augmentation") or {})} for run in runs]
-    found = [{key: value for key, value in mine.items() if not _same(common, key)}
-             for mine in common]
-    for group in _groups([(run.rule, run.schedule, run.arch) for run in runs]):
-        settings = [runs[k].config["hyperparameters"] for k in group]
-        for k, mine in zip(group, settings, strict=True):
-            found[k] |= {key: value for key, value in mine.items() if not _same(settings, key)}
-    return found
+    lines = [[y for _, y in points if math.isfinite(y)]
+             for _, points in panel.beside or panel.lines]
+    every = [y for line in lines for y in line] or [0.0]
+    low, high = min(every), max(every)
+    if top and panel.layer is None:
+        return 0.0, top
+    if panel.ends:
+        return 0.0, next((end for end in panel.ends if high <= end * (1 + ROOM)), high)
+    if panel.early and max(map(len, lines)) >= LONG:
+        late = max(max(line[round(panel.early * len(line)):]) for line in lines if line)
+        high = late if high - low > 2 * (late - low) else high
+    low, high = min(low, *panel.also, high), max(high, *panel.also, low)
+    wide = max(FLOOR * abs(high) or 1.0, high - low)
+    begin = min(low, max((low + high - wide) / 2, min(low, 0.0)))
+    return begin, max(high, begin + wide)
 
 
-def _same(dicts, key):
-    """Whether all of those that have the key agree: what an older run does not name it had not."""
-    return len({str(d[key]) for d in dicts if key in d}) < 2
-
-
-def _groups(keys):
-    """[[numbers of those with the same key]]."""
-    found = {}
-    for k, key in enumerate(keys):
-        found.setdefault(key, []).append(k)
-    return list(found.values())
-
-
-def legend(runs):
-    """(label of each run, number of its look among those of its method): runs that differ in their
-    seed alone share both."""
-    names = [method(run.rule, run.schedule, run.conv) for run in runs]
-    texts = [", ".join([name, *_said(run, apart)])
-             for name, apart, run in zip(names, differences(runs), runs, strict=True)]
-    seeds = [run.arguments["seed"] for run in runs]
-    looks = [list(dict.fromkeys(t for t, n in zip(texts, names, strict=True) if n == name)).index(
-        text) for text, name in zip(texts, names, strict=True)]
-    for group in _groups(texts):
-        own = [str(seeds[k]) for k in group]
-        said = ""
-        if len(set(own)) > 1:
-            said = f", seeds {', '.join(dict.fromkeys(own))}"
-        elif len(set(seeds)) > 1:
-            said = f", seed {own[0]}"
-        for k in group:
-            texts[k] += said
-    return texts, looks
-
-
-def _said(run, apart):
-    """Differences as words: a few, and where there are more the run's name."""
-    words = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
-             for key, value in apart.items() if not (key == "arch" and run.conv)]
-    if len(words) <= FEW:
-        return words
-    return [*words[:FEW], f"and {len(words) - FEW} more{f' ({run.path.name})' if run.path else ''}"]
+def said_above(panel, high, names=None):
+    """What a panel says of curves that leave its axis, with the runs' names; "" where none does."""
+    lines = [(k, above) for k, points in panel.lines
+             if (above := [(x, y) for x, y in points if y > high])]
+    if not lines:
+        return ""
+    points = [point for _, above in lines for point in above]
+    who = ", ".join(names[k] for k, _ in lines) + " " if names else ""
+    first, last = (f(x for x, _ in points) for f in (min, max))
+    when = f"epoch {first:g}" if first == last else f"epochs {first:g} to {last:g}"
+    return f"off the axis: {who}up to {max(y for _, y in points):.3g}, {when}"

@@ -1,24 +1,25 @@
 """Curves of one run or several, side by side: python -m ref.plot RUN... [--what angles] --png FILE
 
 A colour belongs to a method, dashes to the alternating schedule; the legend says what the runs'
-settings differ in. Each part of the data and each layer has a panel of its own, whose axis is on
-the data. Without a picture to write, the panels are drawn in the terminal.
+settings differ in. Each part of the data and each layer has a panel of its own. Without a picture
+to write, the panels are drawn in the terminal.
 """
 
 import os
 import shutil
 import string
 import sys
+import textwrap
 from pathlib import Path
 
-from . import chart, curves, plots
+from . import chart, curves, legends, plots
 from .common import command
 from .common.called import called_as
 from .common.command import Parser, UsageError, check_ending, new_file_ending
 from .options import positive
 
 LETTERS = string.ascii_uppercase
-ROWS = 10  # lines of a chart in the terminal
+ROWS = 13  # lines of a chart in the terminal, at most
 
 
 def plot(*runs, what="error", out=None, top=None):
@@ -27,7 +28,7 @@ def plot(*runs, what="error", out=None, top=None):
     runs  folders of runs, or what ref.fit and ref.load return
     what  "error", "loss", "angles", "norms", "inverse-loss", or several: ["error", "angles"]
     out   a .png or .svg file to write as well
-    top   where the axes of errors and losses end, instead of at the data
+    top   where the axes of errors and losses end, instead of at the data; they begin at 0 then
     Raises UserError: FolderError, UsageError for something that no run recorded, PlotsError where
     there is no matplotlib.
     """
@@ -55,21 +56,41 @@ def _kind(path):
 
 def frame(runs, what, width, unicode, colours, top=None):
     """The lines of all panels, drawn with characters."""
-    labels, _ = curves.legend(runs)
+    runs, notes = curves.drawn(runs, what)
     letters = [LETTERS[k % len(LETTERS)] for k in range(len(runs))]
     hues = [plots.TERMINAL[run.rule] for run in runs]
     dashed = [run.schedule in plots.DASHES for run in runs]
-    for row in curves.panels(runs, what):
-        for panel in row:
-            yield f"{panel.title}, {panel.unit}"[:width]
-            shown = [(points, letters[k], hues[k], dashed[k]) for k, points in panel.lines]
-            reach = curves.span(panel, top if panel.early else None)
-            yield from chart.draw(shown, width, ROWS, reach, unicode, colours)
-            yield ""
-    for letter, label, hue, small, run in zip(letters, labels, hues, dashed, runs, strict=True):
-        shown = letter.lower() if small and not (unicode and colours) else letter
-        text = f"{shown} {label}{f'  ({run.path})' if run.path else ''}"[:width]
-        yield f"\x1b[{hue}m{text}\x1b[0m" if colours else text
+    shown = [letter.lower() if small and not unicode else letter
+             for letter, small in zip(letters, dashed, strict=True)]
+    legend = [f"\x1b[{hue}m{line}\x1b[0m" if colours else line
+              for letter, hue, entry in zip(shown, hues, legends.one_by_one(runs), strict=True)
+              for line in _wrapped(f"{letter} {entry}", width)]
+    panels = sum(curves.panels(runs, what), [])
+    yield from (*legend, "")
+    for panel in panels:
+        reach = curves.span(panel, top)
+        said = curves.said_above(panel, chart.ticks(*reach)[-1], shown)
+        yield from _wrapped(f"{panel.title}{_unit(panel)}{said and f'; {said}'}", width)
+        lines = [(points, letters[k], hues[k], dashed[k]) for k, points in panel.lines]
+        yield from chart.draw(lines, width, chart.rows(*reach, ROWS), reach, unicode, colours,
+                              panel.mark)
+        yield ""
+    for note in notes:
+        yield from _wrapped(note, width)
+    if len(panels) > 2:  # the first lines are far up
+        yield from legend
+
+
+def _unit(panel):
+    """A panel's unit, where the title does not say it."""
+    unit = panel.unit.removeprefix("error ")
+    return "" if unit in panel.title else f" {unit}" if unit.startswith("(") else f", {unit}"
+
+
+def _wrapped(text, width):
+    """Lines of a text, nothing of it cut; the names in it can't steer the terminal."""
+    return textwrap.wrap(command.printable(text), max(width, 20), subsequent_indent="    ",
+                         break_on_hyphens=False)
 
 
 def parser():
@@ -80,7 +101,8 @@ def parser():
     p.add_argument("--png", type=new_file_ending(".png"), metavar="FILE", help="write a picture")
     p.add_argument("--svg", type=new_file_ending(".svg"), metavar="FILE", help="the same, scalable")
     p.add_argument("--top", type=positive, metavar="VALUE",
-                   help="where the axes of errors and losses end, instead of at the data")
+                   help="where the axes of errors and losses end, instead of at the data; they "
+                        "begin at 0 then")
     p.add_argument("--ascii", action="store_true", help="letters for curves, no colours")
     return p
 
@@ -97,8 +119,8 @@ def work():
         return
     terminal = sys.stdout.isatty()
     plain = args.ascii or not terminal or "utf" not in (sys.stdout.encoding or "").lower()
-    width = shutil.get_terminal_size().columns if terminal else 100
-    command.tell(*frame(runs, args.what, width, not plain, not plain, args.top))
+    width = shutil.get_terminal_size((100, 24)).columns  # COLUMNS, where it is given
+    command.tell(*frame(runs, args.what, width, not plain, not plain, args.top), raw=True)
 
 
 def main():

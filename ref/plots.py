@@ -2,11 +2,13 @@
 
 Colours are Okabe & Ito's first, which people with colour blindness can tell apart. An alternating
 schedule is dashed, a ConvNet has square markers; train and test errors are in panels of their own.
-Runs of one method that differ in more than their seed have lighter colours and markers. matplotlib
-is the optional extra `plots`.
+Runs of one method that differ in more than their seed have other shades and markers. Where curves
+lie on each other, the one below is wider. matplotlib is the optional extra `plots`.
 """
 
-from . import curves, rules
+import textwrap
+
+from . import curves, legends, rules
 from .common.command import UserError
 from .common.files import write
 
@@ -22,9 +24,13 @@ COLOURS = {rule: PALETTE[k % len(PALETTE)][0] for k, rule in enumerate(rules.ALL
 TERMINAL = {rule: PALETTE[k % len(PALETTE)][1] for k, rule in enumerate(rules.ALL)}
 OTHER = "#7F7F7F"  # of what is not a rule
 DASHES = {"alternating": (0, (4, 1.4))}
-MARKERS = ("o", "^", "D", "v", "s")  # of further runs of a method
+MARKERS = ("o", "^", "D", "v", "P")  # of further runs of a method
+SHADES = (0, -0.5, 0.5)  # of its runs: the method's colour, towards black, towards white
+THIN = {"color": "#7F7F7F", "linewidth": 0.8, "zorder": 0.9}  # a line at a value
+LETTERS = 112  # of a legend in the picture's width
 WIDTH, HEIGHT = 9.0, 2.7  # inches: a picture is as wide as README's text; a row of panels
 COLUMNS = {1: 1, 2: 2, 4: 2}  # panels side by side, by how many there are; else 3
+LEAST = 2  # columns of panels by layer: one does not span the picture
 FAR = 10  # between the ends of an axis that is better logarithmic
 
 
@@ -52,11 +58,14 @@ def pyplot():
 def style(rule, schedule=None, conv=False, k=0):
     """How a run's line looks, the k-th of its method."""
     from matplotlib.colors import to_rgb
-    pale = (0, 0.35, 0.55)[min(k, 2)]
-    colour = tuple(c + pale * (1 - c) for c in to_rgb(COLOURS.get(rule, OTHER)))
+    base, shade = to_rgb(COLOURS.get(rule, OTHER)), SHADES[k % len(SHADES)]
+    if sum(base) < 0.6:  # nearly black: only lighter ones differ from it
+        shade = (0, 0.6, 0.35)[k % len(SHADES)]
+    colour = tuple(c + abs(shade) * ((shade > 0) - c) for c in base)
     marker = "s" if conv else MARKERS[(k - 1) % len(MARKERS)] if k else None
     return {"color": colour, "linestyle": DASHES.get(schedule, "-"), "marker": marker,
-            "markersize": 4.5, "markerfacecolor": "white", "linewidth": 1.6}
+            "markersize": 6 if k else 4.5, "markerfacecolor": colour if k else "white",
+            "linewidth": 1.6}
 
 
 def line(axes, points, label=None, **look):
@@ -65,7 +74,7 @@ def line(axes, points, label=None, **look):
         look |= {"marker": look.get("marker") or "o", "markersize": 6,
                  "markerfacecolor": look["color"]}
     if len(points) > 100:  # noise from epoch to epoch would be a band of colour
-        look |= {"linewidth": 1.1}
+        look |= {"linewidth": 1.1 + 0.3 * (look.get("linewidth", 1.6) - 1.6)}
     every = max(1, len(points) // 8)  # markers enough to tell the line, few enough to see it
     axes.plot(*zip(*points, strict=True), label=label, markevery=(every - 1, every), **look)
 
@@ -83,15 +92,18 @@ def limit(axes, low, high, log=False):
         axes.yaxis.get_major_locator().set_params(subs=(1, 2, 5))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter("")
-        room = max((high / low) ** 0.05, 1.02)
+        room = max((high / low) ** curves.ROOM, 1.02)
         axes.set_ylim(low / room, high * room)
     else:
-        room = 0.05 * (high - low) or 0.05 * abs(high) or 1
+        room = curves.ROOM * ((high - low) or abs(high) or 20)
         axes.set_ylim(low - room, high + room)
 
 
 def grid(plt, rows):
-    """(figure, [[axes of each panel of a row]]): rows of panels, wrapped to the picture's width."""
+    """(figure, [[axes of each panel of a row]]): rows of panels, wrapped to the picture's width.
+
+    A panel may be None, a place that stays empty, and so are its axes.
+    """
     wide = [COLUMNS.get(len(row), 3) for row in rows]
     lines = [-(-len(row) // n) for row, n in zip(rows, wide, strict=True)]
     figure = plt.figure(figsize=(WIDTH, HEIGHT * sum(lines)))
@@ -101,45 +113,80 @@ def grid(plt, rows):
         size = 6 // n
         places.append([figure.add_subplot(cells[sum(lines[:i]) + k // n,
                                                 k % n * size:(k % n + 1) * size])
-                       for k in range(len(row))])
+                       if panel is not None else None for k, panel in enumerate(row)])
     return figure, places
 
 
-def legend(figure, looks):
-    """What the lines are, {label: look}, below all panels; the figure grows by as much."""
+def aligned(rows):
+    """The rows with their panels by layer below each other; None where one has no such layer."""
+    layers = sorted({panel.layer for row in rows for panel in row} - {None})
+    layers += [None] * (LEAST - len(layers))
+    for row in rows:
+        of = {panel.layer: panel for panel in row}
+        yield row if None in of else [of.get(layer) for layer in layers]
+
+
+def legend(figure, looks, notes=()):
+    """What the lines are, {label: look}, and notes, below all panels; the figure grows by it."""
     from matplotlib.lines import Line2D
-    handles = [Line2D([], [], label=label, **look) for label, look in looks.items()]
-    columns = max(1, min(len(looks), 120 // (max(map(len, looks), default=1) + 8)))
+    columns = max(1, min(len(looks), LETTERS // (max(map(len, looks), default=1) + 8)))
+    labels = [textwrap.fill(label, LETTERS, break_on_hyphens=False) for label in looks]
+    said = "\n".join(textwrap.fill(note, LETTERS, break_on_hyphens=False) for note in notes)
+    lines = -(-sum(label.count("\n") + 1 for label in labels) // columns)
     width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + 0.2 * -(-len(looks) // columns))
-    figure.legend(handles=handles, loc="outside lower center", fontsize=9, ncols=columns,
-                  handlelength=2.6)
+    figure.set_size_inches(width, height + 0.2 * (lines + said.count("\n") + bool(said)))
+    figure.legend(handles=[Line2D([], [], label=label, **look)
+                           for label, look in zip(labels, looks.values(), strict=True)],
+                  loc="outside lower center", fontsize=9, ncols=columns, handlelength=2.6,
+                  title=said or None, title_fontsize=9, alignment="left")
 
 
 def draw(axes, panel, looks, top=None):
     """One curves.Panel; looks: the style of each run, by number."""
+    from matplotlib.ticker import MultipleLocator
     for k, points in panel.lines:
         line(axes, points, **looks[k])
     limit(axes, *curves.span(panel, top), panel.log)
+    if panel.mark is not None and axes.get_ylim()[0] < panel.mark < axes.get_ylim()[1]:
+        axes.axhline(panel.mark, **THIN)
+    if panel.ends:
+        axes.yaxis.set_major_locator(MultipleLocator(30))
     axes.set(title=panel.title, ylabel=panel.unit)
     epochs(axes)
+    high = axes.get_ylim()[1]
+    if said := curves.said_above(panel, high):  # what leaves the axis is marked where it does
+        for k, points in panel.lines:
+            for (x, y), (_, after) in zip(points, [*points[1:], (0, high)], strict=True):
+                if y > high >= after:
+                    axes.plot(x, 1, "^", transform=axes.get_xaxis_transform(), markersize=6,
+                              color=looks[k]["color"], clip_on=False)
+        axes.set_title(panel.title, pad=20)
+        axes.text(0.5, 1.05, f"▲ {said}", transform=axes.transAxes, ha="center", fontsize=8,
+                  in_layout=False)
 
 
 def figure(runs, what=("error",), top=None):
     """The matplotlib figure of the quantities `what` (curves.QUANTITIES) of runs (curves.Curves).
 
-    top  where the axes of errors and losses end, instead of at the data
+    top  where the axes of errors and losses end, which begin at 0 then
     Raises PlotsError, UsageError.
     """
-    plt, rows = pyplot(), curves.panels(runs, what)
-    labels, numbers = curves.legend(runs)
+    plt = pyplot()
+    runs, notes = curves.drawn(runs, what)
+    rows = [*aligned(curves.panels(runs, what))]
+    labels, numbers = legends.together(runs)
     looks = [style(run.rule, run.schedule, run.conv, k)
              for run, k in zip(runs, numbers, strict=True)]
+    entries = list(dict.fromkeys(labels))
+    for label, look in zip(labels, looks, strict=True):  # later ones are on top
+        look["linewidth"] += 0.8 * min(3, len(entries) - 1 - entries.index(label))
+    last = max(row["epoch"] for run in runs for row in run.rows)
     made, places = grid(plt, rows)
-    for row, axes_of in zip(rows, places, strict=True):
-        for panel, axes in zip(row, axes_of, strict=True):
-            draw(axes, panel, looks, top if panel.early else None)
-    legend(made, dict(zip(labels, looks, strict=True)))
+    for panel, axes in zip(sum(rows, []), sum(places, []), strict=True):
+        if panel is not None:
+            draw(axes, panel, looks, top)
+            axes.set_xlim(1 - 0.04 * (last - 1 or 10), last + 0.04 * (last - 1 or 10))
+    legend(made, dict(zip(labels, looks, strict=True)), notes)
     return made
 
 

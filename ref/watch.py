@@ -1,8 +1,8 @@
 """A live view of runs: python -m ref.watch RUN... shows error curves until Ctrl-C
 
 Test errors are full lines, train errors dashed (small letters where there is no colour or no
-Unicode). The axis leaves out what only the first quarter of the epochs reaches. --png keeps a
-picture renewed instead of, or beside, the terminal.
+Unicode). The axis leaves out what only the first quarter of the epochs reaches; an arrow is where.
+--png keeps a picture renewed instead of, or beside, the terminal.
 """
 
 import os
@@ -78,9 +78,9 @@ def frame(runs, width, height, unicode, colours, now, top=None):
         for run, letter, colour in zip(runs, names(runs), hues(runs), strict=True):
             part = "train_error" if dashed else "test_error"
             shown.append((run.points(part), letter, colour, dashed))
-    lines = max(6, height - len(runs) - 5)
-    yield from chart.draw(shown, width, lines, y_range(started, top), unicode and colours,
-                          colours)
+    reach = y_range(started, top)
+    lines = chart.rows(*reach, max(6, height - len(runs) - 5))
+    yield from chart.draw(shown, width, lines, reach, unicode and colours, colours)
 
 
 def names(runs):

@@ -67,10 +67,11 @@ def error_curves(plt, panels, unit="error (%)", published=None):
         for part, axes in zip(("train", "test"), places_of, strict=True):
             lines = [(k, [(r["epoch"], r[f"{part}_error"]) for r in record.rows])
                      for k, (_, record) in enumerate(runs)]
-            panel = curves.Panel(f"{title}: {part}", unit, lines, early=curves.PARTS[part])
+            beside = ticks if part == "test" else []
+            panel = curves.Panel(f"{title}: {part}", unit, lines, early=curves.PARTS[part],
+                                 also=tuple(error for error, _ in beside))
             plots.draw(axes, panel, [style for _, style in looks])
-            if part == "test" and ticks:
-                mark(axes, panel, ticks)
+            mark(axes, beside)
         named |= dict(looks)
     if published and any(published.get(title) for title, _ in panels):
         named["the paper's best of 500 epochs"] = {
@@ -79,11 +80,8 @@ def error_curves(plt, panels, unit="error (%)", published=None):
     return figure
 
 
-def mark(axes, panel, ticks):
-    """The paper's errors at the right edge, [(error, look)], and the axis long enough for them."""
-    low, high = curves.span(panel)
-    errors = [error for error, _ in ticks]
-    plots.limit(axes, min(low, *errors), max(high, *errors))
+def mark(axes, ticks):
+    """The paper's errors at the right edge, [(error, look)]."""
     for error, style in ticks:
         hollow = style["linestyle"] != "-"  # alternating, as its line is dashed
         axes.plot(1.02, error, "<", transform=axes.get_yaxis_transform(), clip_on=False,

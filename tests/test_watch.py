@@ -47,7 +47,7 @@ def test_a_curve_is_where_it_should_be():
     numbers = {k: float(line.split("|")[0]) for k, line in enumerate(lines[:11])
                if line.split("|")[0].strip()}
     assert numbers == {10 - v: v for v in (0, 2, 4, 6, 8, 10)}
-    assert lines[-1].split() == ["1", "epoch", "11"]
+    assert lines[-1].split() == ["epoch", "1", "11"]
 
 
 def test_braille_dots():
@@ -67,6 +67,53 @@ def test_what_is_outside_the_axis_is_left_out():
     points = [(1, 90.0), (2, 1.0), (3, 2.0)]
     lines = list(chart.draw([(points, "A", "", False)], 40, 8, (0, 2), True, False))
     assert len(lines) == 10 and all(len(line) <= 40 for line in lines)
+
+
+@pytest.mark.parametrize("unicode", [False, True])
+def test_what_is_outside_is_no_line_along_the_edge(unicode):
+    """Ten epochs far above: arrows where they begin and end, nothing between; the rest is seen."""
+    points = [*((x, 90.0) for x in range(1, 11)), *((x, 1.0) for x in range(11, 21))]
+    lines = list(chart.draw([(points, "A", "", False)], 60, 9, (0, 2), unicode, False))
+    top, *others = [line[chart.MARGIN + 1:] for line in lines[:9]]
+    assert top[0] == "^▲"[unicode] and top.count(top[0]) == 2 and not top[1:20].strip()
+    assert any(len(line.strip()) > 15 for line in others)
+
+
+def test_no_number_is_a_gap():
+    """Not a line across, nor an error."""
+    nan, inf = float("nan"), float("inf")
+    points = list(enumerate([1.0, 1.0, nan, nan, 1.0, 1.0, inf], 1))
+    row = next(line for line in chart.draw([(points, "A", "", False)], 48, 3, (0, 2), False, False)
+               if "A" in line)
+    assert re.fullmatch(r".*\|A{5,8} {15,}A{5,8}", row)
+
+
+def test_numbers_of_the_axes_are_evenly_spaced():
+    for y_range in ((0, 90), (1.48, 1.52), (0, 1e-3), (-2, 7)):
+        height = chart.rows(*y_range, 13)
+        line = list(zip((1, 30), y_range, strict=True))
+        lines = list(chart.draw([(line, "A", "", False)], 100, height, y_range, False, False))
+        rows = [k for k, line in enumerate(lines[:height]) if line[:chart.MARGIN].strip()]
+        assert len({b - a for a, b in zip(rows, rows[1:], strict=False)}) == 1 and height <= 13
+    assert lines[-1].split() == ["epoch", "1", "5", "10", "15", "20", "25", "30"]
+
+
+def test_curves_that_lie_on_each_other_take_turns():
+    points = [(1, 1.0), (9, 1.0)]
+    curves = [(points, letter, "", False) for letter in "AB"]
+    row, dots = ("".join(chart.draw(curves, 60, 3, (0, 2), unicode, False))
+                 for unicode in (False, True))
+    assert "ABABABAB" in row and {"A", "B"} <= set(dots)
+
+
+def test_the_line_at_a_value_gives_way_to_curves():
+    for unicode in (False, True):
+        lines = list(chart.draw([([(1, 0.0), (9, 90.0)], "A", "", False)], 60, 11, (0, 100),
+                                unicode, False, mark=50))
+        rows = [line[chart.MARGIN + 1:] for line in lines[:11]]
+        dot = "┈" if unicode else "."
+        assert [row for row in rows if dot in row] == [rows[5]] and rows[5].count(dot) > 40
+        assert rows[5].strip("┈.")
 
 
 # ---- runs at every stage -------------------------------------------------------------------------

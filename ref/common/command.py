@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
     has --version."""
 
     def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
+        super().__init__(*arguments, **{"formatter_class": _Paragraphs} | options)
         self.add_argument("--version", action=_Version, help="print version and commit, and end")
 
     def parse_known_args(self, args=None, namespace=None):
@@ -67,6 +67,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         raise SystemExit(say(f"error: {one_line(message)} (see {self.prog} --help)", 2))
+
+
+class _Paragraphs(argparse.HelpFormatter):
+    """A description keeps its paragraphs."""
+
+    def _fill_text(self, text, width, indent):
+        fill = super()._fill_text
+        return "\n\n".join(fill(part, width, indent) for part in text.split("\n\n"))
 
 
 class _Version(argparse.Action):
