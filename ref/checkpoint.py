@@ -19,7 +19,8 @@ import h5py
 from .common import hdf5, schema, untrusted
 from .common.command import UserError
 from .common.digest import digest
-from .folder import LOCK, FolderError, write
+from .common.files import write
+from .folder import LOCK, FolderError
 
 FORMAT, VERSION = "ref-checkpoint", 1
 NAME, PREVIOUS = "checkpoint.h5", "checkpoint.previous.h5"
