@@ -123,8 +123,8 @@ def describe(name, net, trained_symbols, batch_size, itemsize=4):
     activities of a batch; work space for patches comes on top.
     """
     yield f"{name}: input {_x(net.shape(0))}"
-    words = {l: _words(net, l) for l in net.map}
-    width = max(22, *map(len, words.values()))
+    shown = {l: words(net, l) for l in net.map}
+    width = max(22, *map(len, shown.values()))
     yield (f"  {'l':>2} {'map':<{width}} {'output':>11} {'parameters':>12} {'of inverse':>12} "
            f"{'multiply-adds':>14}")
     size = {s: {l: prod(shape) for l, shape in net.shapes_of(s).items()} for s in SYMBOLS}
@@ -133,7 +133,7 @@ def describe(name, net, trained_symbols, batch_size, itemsize=4):
     for l, m in net.map.items():
         forward = sum(size[s].get(l, 0) for s in FORWARD)
         inverse = size["V"].get(l, 0) + size["c"].get(l, 0)
-        yield (f"  {l:2} {words[l]:<{width}} {_x(net.shape(l)):>11} "
+        yield (f"  {l:2} {shown[l]:<{width}} {_x(net.shape(l)):>11} "
                f"{forward:12,} {inverse:12,} {m.multiply_adds:14,}")
     units = sum(prod(net.shape(l)) for l in range(net.L + 1))
     total = itemsize * (4 * trained + fixed + batch_size * (units + of_units(net)))
@@ -154,18 +154,17 @@ def of_units(net):
     return kept
 
 
-def _words(net, l):
+def words(net, l):
     """A layer in words: map, unit, and what it reads where that is not the layer before it."""
-    m, words = net.map[l], []
+    m, unit = net.map[l], net.unit(l).name
     if m.kind == "dense":
-        words.append("dense")
+        said = "dense"
     else:
-        words.append(f"{m.kind} {_x((*m.kernel, m.channels))}/{m.stride}")
-    unit = net.unit(l).name
+        said = f"{m.kind} {_x((*m.kernel, m.channels))}/{m.stride}"
+        said += "" if m.pad is None else f" pad {m.pad}"
     if l in net.adds:
         unit = unit.replace("add", f"add {net.adds[l]}", 1)
-    words.append(unit + (f", from {net.sources[l]}" if l in net.sources else ""))
-    return ", ".join(words)
+    return f"{said}, {unit}" + (f", from {net.sources[l]}" if l in net.sources else "")
 
 
 def work():

@@ -58,6 +58,7 @@ class Beginning:
     data: object
     trainer: training.Trainer
     normalisation: dict = None  # as normalisation.measured gives it
+    begins_with: tuple = ()  # what imported.apply says
 
     def config(self, command):
         """What config.json says: everything resolved."""
@@ -71,6 +72,7 @@ class Beginning:
             "hyperparameters_from": self.source,
             "augmentation": {"crop_padding": crop, "flip": flip, "resized_crop": area},
             "normalisation": self.normalisation,
+            "begins_with": list(self.begins_with),
             "data": {"path": data.path, "name": data.name, "digest": data.digest,
                      "in_shape": list(map(int, data.in_shape)), "classes": data.classes},
             "versions": versions(args.backend),
@@ -114,9 +116,8 @@ def begin(args, data=None, ranks=ALONE):
         scale = normalisation.measured(data.train)
         net = normalisation.of_network(net, scale)
     trainer = new_trainer(args, setting, net, ranks)
-    if first:
-        imported.apply(first, trainer)
-    return Beginning(args, setting, source, data, trainer, scale)
+    said = imported.apply(first, trainer, args) if first else ()
+    return Beginning(args, setting, source, data, trainer, scale, said)
 
 
 def split_seed(args):

@@ -56,7 +56,7 @@ def config_schema():
         {"arguments": arguments, "hyperparameters": keys({}), "data": DATA},
         {"augmentation": AUGMENTATION, "normalisation": maybe(NORMALISATION), "ranks": whole(1),
          "versions": VERSIONS, "command": text, "started": text,
-         "hyperparameters_from": text, "resumed": many(keys({}))})
+         "hyperparameters_from": text, "begins_with": many(text), "resumed": many(keys({}))})
 
 
 def setting_schema(rule):

@@ -19,7 +19,8 @@ def unit_of(net):
 
 
 def opening(out, config, data):
-    """The first lines: rule, network, optimiser, rates and their source; data and folder."""
+    """The first lines: rule, network, optimiser, rates and their source; data and folder; of a new
+    run what --init brought it."""
     arguments, setting = config["arguments"], config["hyperparameters"]
     optimizer = setting.get("optimizer", "adam")
     parts = []
@@ -49,6 +50,8 @@ def opening(out, config, data):
            + (f", trained on with {' and '.join(changed)}" if changed else "")
            + (", inputs normalised by channel" if config.get("normalisation") else "")
            + f"; results in {out}")
+    if not config.get("resumed"):
+        yield from config.get("begins_with", ())
 
 
 def epoch_line(row, show):

@@ -181,7 +181,7 @@ def Trainer(rule, arch=begin.DEFAULTS["arch"], in_shape=None, seed=0, dtype="flo
     net = architectures.build(arch, in_shape, setting.get("output", "probabilities"))
     trainer = begin.new_trainer(args, setting, rules.get(rule).build(net, setting))
     if first:
-        imported.apply(first, trainer)
+        imported.apply(first, trainer, args)
     return trainer
 
 

@@ -169,7 +169,8 @@ def resume(args, ranks):
         if found := checkpoint.load(out, warn=lambda line: None):
             run.restore(*found, args.allow_changed_data)
         elif arguments.get("init"):
-            imported.apply(imported.read(arguments["init"]), trainer)
+            imported.apply(imported.read(arguments["init"]), trainer,
+                           argparse.Namespace(**arguments))
         return run
     run = Run(out, folder.lock(out), config, data, trainer)
     try:
@@ -188,7 +189,8 @@ def resume(args, ranks):
         again = f"; the {rows} finished epochs are trained again" if rows else ""
         tell(f"{out}: no checkpoint yet, starting at the beginning{again}")
         if arguments.get("init"):
-            imported.apply(imported.read(arguments["init"]), trainer)
+            imported.apply(imported.read(arguments["init"]), trainer,
+                           argparse.Namespace(**arguments))
     else:
         done = run.epoch > (arguments["epochs"] or DEFAULT_EPOCHS)
         if done:  # metrics.csv may have lost rows since

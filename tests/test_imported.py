@@ -1,6 +1,8 @@
 """ref.train --init: parameters from a state dict, an .npz or a run; what does not fit."""
 
 import json
+import re
+import zipfile
 
 import h5py
 import numpy as np
@@ -143,16 +145,65 @@ def test_batch_norm_comes_too(here, tiny):
                 assert abs(again.params[symbol][l] - array).max() < 1e-20
 
 
+@pytest.mark.parametrize("source", ["run", "plain.npz", "all.npz"])
+def test_the_first_lines_say_what_it_begins_with(train, command, trained, source):
+    """What comes, what is drawn, what is left out; a resumed run goes on and says nothing of it."""
+    for out, more in (("plain.npz", []), ("all.npz", ["--all"])):
+        assert command("ref.export", "run", "--to", "npz", "--out", out, *more).status == 0
+
+    def said(*more):
+        result = train("--arch", ARCH, *STILL, "--init", source, *more)
+        assert (result.status, result.err) == (0, "")
+        lines = result.out.splitlines()
+        return lines[2:next(k for k, line in enumerate(lines) if line.startswith("epoch"))]
+
+    begins = f"begins with the parameters of {source}; the optimiser begins anew"
+    drawn = ["B is not in it: drawn from seed 7"] if source == "plain.npz" else []
+    left = [] if source == "plain.npz" else ["B is left out: bp has no place for it"]
+    assert said("--rule", "fa", "--seed", 7, "--out", "a") == [begins, *drawn]
+    assert said("--rule", "bp") == [begins, *left]
+    assert json.loads(open("a/config.json").read())["begins_with"] == [begins, *drawn]
+    assert "begins with" not in command("ref.train", "--resume", "a", "--epochs", 2).out
+
+
+def test_another_nonlinearity_than_recorded_is_said(train, command, trained):
+    """The file has the weights alone; a run, or what ref.export wrote beside, has the network."""
+    assert command("ref.export", "run", "--to", "npz").status == 0
+    for source in ("run", "run/network.npz"):
+        for arch, layer in ((ARCH.replace("6", "6 relu"), 2),
+                            (ARCH.replace("/4", "/4 identity"), 1)):
+            out = train("--rule", "bp", "--arch", arch, *STILL, "--init", source).out
+            words = "relu" if layer == 2 else "identity"
+            line = f"^warning: layer {layer} is .*{words} here, and was .*tanh where"
+            assert re.search(line, out, re.M), out
+        out = train("--rule", "bp", "--arch", ARCH.replace("6", "6 tanh"), *STILL, "--init", source)
+        assert "warning" not in out.out
+
+
+def test_the_network_that_fits_is_named(command, trained, tiny):
+    """Its first layer that does not fit, and what to give; for what ref.export wrote too."""
+    assert command("ref.export", "run", "--to", "npz").status == 0
+    for source, name in (("run", "W_1"), ("run/network.npz", "layer1.weight")):
+        command.refused("ref.train", "--rule", "bp", "--data", tiny, "--init", source, names=[
+            f"{name} is float32 (2, ", "layer 1 of mnist-fc takes floats (256, 784)",
+            f'it was trained with --arch "{ARCH}"'])
+        command.refused("ref.train", "--rule", "bp", "--data", tiny, "--init", source, "--arch",
+                        "conv 3x3x2/4, softmax 10", names=[f'with --arch "{ARCH}"'])
+    shorter = "conv 3x3x2/4, dense 6, dense 6, softmax 10"
+    command.refused("ref.train", "--rule", "bp", "--data", tiny, "--init", "run", "--arch", shorter,
+                    names=["layer 3 of"])
+
+
 W = {"layer1.weight": np.zeros((6, 784), "f"), "layer1.bias": np.zeros(6, "f"),
      "layer2.weight": np.zeros((10, 6), "f"), "layer2.bias": np.zeros(10, "f")}
 
 
 @pytest.mark.parametrize(("changes", "named"), [
-    ({"layer2.weight": None}, "layer 2 of the network finds no weight"),
+    ({"layer2.weight": None}, "layer 2 of dense 6, softmax 10 finds no weight"),
     ({"layer2.bias": None}, "write nobias"),
-    ({"layer2.weight": np.zeros((10, 7), "f")}, "(10, 7); layer 2 of the network takes"),
+    ({"layer2.weight": np.zeros((10, 7), "f")}, "(10, 7); layer 2 of dense 6, softmax 10 takes"),
     ({"layer2.weight": np.zeros((10, 6), int)}, "int64"),
-    ({"layer3.weight": np.zeros((10, 6), "f")}, "no place in the network for layer3.weight"),
+    ({"layer3.weight": np.zeros((10, 6), "f")}, "no place in dense 6, softmax 10 for layer3.weight"),
     ({"bn.running_mean": np.zeros(6, "f")}, "bn.running_mean"),
 ])
 def test_what_does_not_fit_is_refused(command, tiny, here, changes, named):
@@ -164,12 +215,18 @@ def test_what_does_not_fit_is_refused(command, tiny, here, changes, named):
         ref.fit("bp", "dense 6, softmax 10", data=tiny, epochs=1, init=arrays)
 
 
-@pytest.mark.parametrize("name", ["nothere.npz", "text.npz", "x.txt", "empty"])
-def test_bad_files(command, tiny, here, name):
-    (here / "text.npz").write_text("no zip")
+@pytest.mark.parametrize(("name", "named"), [
+    ("nothere.npz", "no such file"), ("x.txt", ".npz is expected"), ("empty", "no parameters.h5"),
+    ("text.npz", "not a whole file of numpy.savez"), ("text.pt", "not a whole file of torch.save"),
+    ("zip.npz", "not a file of numpy.savez")])
+def test_bad_files(command, tiny, here, name, named):
+    for text in ("text.npz", "text.pt"):
+        (here / text).write_text("hello, no archive")
+    with zipfile.ZipFile("zip.npz", "w") as file:
+        file.writestr("data.pkl", "as a .pt that was renamed")
     (here / "x.txt").write_text("")
     (here / "empty").mkdir()
-    command.refused("ref.train", "--rule", "bp", "--data", tiny, "--init", name, names=[name])
+    command.refused("ref.train", "--rule", "bp", "--data", tiny, "--init", name, names=[name, named])
 
 
 def test_bad_files_of_pytorch(command, tiny, here):
@@ -185,7 +242,7 @@ def test_bad_files_of_pytorch(command, tiny, here):
     two = torch.optim.Adam([{"params": [model.weight]}, {"params": [model.bias], "lr": 0.5}])
     torch.save({"model": model.state_dict(), "optimizer": two.state_dict()}, "two.pt")
     before = content(here)
-    for name, named in (("module", "more than tensors"), ("cut", "can't be read"),
+    for name, named in (("module", "more than tensors"), ("cut", "not a whole file of torch.save"),
                         ("list", "not a state dict"), ("nesterov", "nesterov True"),
                         ("two", "different settings")):
         command.refused("ref.train", "--rule", "bp", "--arch", "softmax 10", "--data", tiny,
