@@ -175,9 +175,8 @@ def put(path, fill, n_bytes=0):
 
     What processes that were killed left in its folder is removed.
     """
-    files.make_folder(path.parent)
     try:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             path.lstat()  # a name that is too long is told now, not when all has been written
         files.write(path, fill, n_bytes)
     except OSError as error:

@@ -19,8 +19,7 @@ import h5py
 from .common import hdf5, schema, untrusted
 from .common.command import UserError
 from .common.digest import digest
-from .common.files import write
-from .folder import LOCK, FolderError
+from .folder import LOCK, FolderError, write
 
 FORMAT, VERSION = "ref-checkpoint", 1
 NAME, PREVIOUS = "checkpoint.h5", "checkpoint.previous.h5"

@@ -16,14 +16,14 @@ import numpy as np
 from . import python
 from .common import command, files
 from .common.called import called_as
-from .common.command import Parser, UsageError, new_file
+from .common.command import Parser, UsageError, check_ending, new_file
+from .imported import SUFFIXES
 from .layouts import NAMES, outward
 from .network import SYMBOLS
 
 # symbols of one layer in the order of a state dict: of the network itself, and of the rule
 NETWORK = (("W", "b"), ("gamma", "beta", "running_mean", "running_var"))
 RULES = (("V", "c"), ("B",), ("W_z", "b_z"))
-KINDS = {"torch": ".pt", "npz": ".npz"}
 
 
 def arrays(net, params, every=False):
@@ -47,15 +47,17 @@ def export(run, to="torch", out=None, every=False):
     every  whether with the rule's own: inverses, feedback
     Raises UserError: FolderError, UsageError; where PyTorch is not there, how to install it.
     """
-    if to not in (*KINDS, "module"):
-        raise UsageError(f"to {to!r}: there are {', '.join(KINDS)}, module")
+    if to not in (*SUFFIXES, "module"):
+        raise UsageError(f"to {to!r}: there are {', '.join(SUFFIXES)}, module")
     if to == "module" and (out is not None or every):
         raise UsageError("to 'module': it is not a file, and has the forward parameters alone")
+    if out is not None:
+        check_ending(out, SUFFIXES[to])
     run = python.load(run) if isinstance(run, str | os.PathLike) else run
     found = arrays(run.net, run.params, every)
     if to == "npz":
         if out is not None:
-            _write(out, run, found, lambda path: _write_npz(path, found))
+            _write(out, run, found, lambda file: np.savez(file, **found))
         return found
     if run.net.own_forward and to == "module":
         raise UsageError("to 'module': this rule trains a network of its own kind")
@@ -67,7 +69,7 @@ def export(run, to="torch", out=None, every=False):
         made.load_state_dict(state)
         return made.eval()
     if out is not None:
-        _write(out, run, found, lambda path: torch.save(state, path))
+        _write(out, run, found, lambda file: torch.save(state, file))
     return state
 
 
@@ -82,20 +84,19 @@ def settings(run):
 
 
 def _write(out, run, found, fill):
-    files.write(out, fill, 2 * sum(array.nbytes for array in found.values()))
+    def opened(path):  # by name PyTorch would keep the temporary one, NumPy add an .npz to it
+        with open(path, "wb") as file:
+            fill(file)
+
+    files.write(out, opened, 2 * sum(array.nbytes for array in found.values()))
     text = json.dumps(settings(run), indent=2) + "\n"
     files.write(Path(out).with_suffix(".json"), lambda path: path.write_text(text))
-
-
-def _write_npz(path, found):
-    with open(path, "wb") as file:  # np.savez would add .npz to a temporary name
-        np.savez(file, **found)
 
 
 def parser():
     p = Parser(prog="python -m ref.export", description=__doc__)
     p.add_argument("run", metavar="RUN", help="a folder of ref.train")
-    p.add_argument("--to", choices=tuple(KINDS), default="torch", help="default %(default)s")
+    p.add_argument("--to", choices=tuple(SUFFIXES), default="torch", help="default %(default)s")
     p.add_argument("--out", type=new_file, metavar="FILE",
                    help="default: network.pt or network.npz in the run's folder")
     p.add_argument("--all", action="store_true", dest="every",
@@ -105,9 +106,7 @@ def parser():
 
 def work():
     args = parser().parse_args()
-    out = args.out or Path(args.run) / f"network{KINDS[args.to]}"
-    if out.suffix == ".json":
-        raise UsageError(f"--out {out}: the settings go there; name the parameters' file otherwise")
+    out = args.out or Path(args.run) / f"network{SUFFIXES[args.to][0]}"
     found = export(args.run, args.to, out, args.every)
     for name, array in found.items():
         command.tell(f"{name:18} {tuple(array.shape)}")

@@ -11,6 +11,7 @@
 import csv
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -18,13 +19,13 @@ import h5py
 from .common import files, hdf5, schema, untrusted
 from .common.command import UserError
 from .common.digest import digest
-from .common.files import write
 
 LOCK = ".lock"
 NEEDED = ("epoch", "train_error", "test_error", "seconds")  # columns of metrics.csv
 PARAMETERS, BEST = "parameters.h5", "parameters_best.h5"
 # what may be there before a run begins: runs/jobs.py's log of what it prints is
 NOT_YET_A_RUN = (LOCK, "log.txt")
+write = partial(files.write, make=False)  # half a run is no use where somebody removed the folder
 
 
 class FolderError(UserError):

@@ -15,7 +15,7 @@ from pathlib import Path
 from . import chart, curves, legends, plots
 from .common import command
 from .common.called import called_as
-from .common.command import Parser, UsageError, new_file
+from .common.command import Parser, UsageError, check_ending, new_file_ending
 from .options import positive
 
 LETTERS = string.ascii_uppercase
@@ -50,10 +50,8 @@ def _curves(run):
 
 
 def _kind(path):
-    kind = Path(path).suffix.lower().removeprefix(".")
-    if kind not in ("png", "svg"):
-        raise UsageError(f"{path}: the name of a picture ends in .png or .svg")
-    return kind
+    check_ending(path, (".png", ".svg"))
+    return Path(path).suffix.lower().removeprefix(".")
 
 
 def frame(runs, what, width, unicode, colours, top=None):
@@ -100,8 +98,8 @@ def parser():
     p.add_argument("runs", nargs="+", metavar="RUN", help="a folder of ref.train")
     p.add_argument("--what", type=lambda text: text.split(","), default=["error"],
                    metavar="WHAT,...", help=f"{', '.join(curves.QUANTITIES)} (default error)")
-    p.add_argument("--png", type=new_file, metavar="FILE", help="write a picture")
-    p.add_argument("--svg", type=new_file, metavar="FILE", help="the same, scalable")
+    p.add_argument("--png", type=new_file_ending(".png"), metavar="FILE", help="write a picture")
+    p.add_argument("--svg", type=new_file_ending(".svg"), metavar="FILE", help="the same, scalable")
     p.add_argument("--top", type=positive, metavar="VALUE",
                    help="where the axes of errors and losses end, instead of at the data; they "
                         "begin at 0 then")

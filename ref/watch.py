@@ -14,7 +14,7 @@ import time
 
 from . import chart, curves, plots
 from .common import command
-from .common.command import Parser, new_file
+from .common.command import Parser, new_file_ending
 from .options import positive
 
 LETTERS = string.ascii_uppercase
@@ -104,7 +104,7 @@ def parser():
     p.add_argument("--every", type=positive, default=5, metavar="SECONDS",
                    help="between two looks (default %(default)s)")
     p.add_argument("--once", action="store_true", help="look once and end")
-    p.add_argument("--png", type=new_file, metavar="FILE",
+    p.add_argument("--png", type=new_file_ending(".png"), metavar="FILE",
                    help="write a picture too (needs matplotlib)")
     p.add_argument("--top", type=positive, metavar="ERROR",
                    help="where the axis ends, above or below the highest error")

@@ -17,7 +17,6 @@ def suffix(data_name, usual):
 
 def write(path, fill):
     """files.write, in a folder that is made where it is missing; the file is named on stdout."""
-    files.make_folder(path.parent)
     files.write(path, fill)
     tell(f"wrote {path}")
 
@@ -45,7 +44,6 @@ def write_about(path, module, **facts):
 def picture(path, draw):
     """Save what draw(plt) returns, a figure, at path; without matplotlib, say so instead."""
     try:
-        files.make_folder(path.parent)
         plots.save(draw(plots.pyplot()), path)
     except plots.PlotsError as error:
         say(f"no {path.name}: {error}")

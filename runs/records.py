@@ -189,7 +189,6 @@ def collect(record, results, called=None, renew=False):
     equal = there and there.epochs == record.epochs and not same_run(there, record)
     if there and there.epochs > record.epochs or equal and not renew:
         return f"{place}: has {there.epochs} epochs, kept; {record.path} has {record.epochs}"
-    files.make_folder(place)
     # where the data were on this machine is of no use on another (ref/find.py)
     data = {**record.config["data"], "path": f"data/{file_name(record.data)}.h5"}
     copies = {"config.json": folder.config_bytes({**record.config, "data": data})}

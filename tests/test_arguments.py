@@ -34,6 +34,9 @@ def test_an_empty_argument_is_an_unset_variable(command, module, arguments):
     ("ref.reference.cli", ["verify", "x.h5", "--limit", "1e308"], "--limit"),
     ("ref.reference.cli", ["write", "x.h5", *BP, "--arch", "mnist-fc", "--in-shape", "3x3x1"],
      "3x3x1"),
+    *((module, ["run", option, f"x.{wrong}"], f"x.{wrong}: the name must end in .{option[2:]}")
+      for module, option in (("ref.plot", "--png"), ("ref.plot", "--svg"), ("ref.watch", "--png"))
+      for wrong in ("jpg", "pdf")),
     ("ref.architectures", ["--arch", "mnist-fc", "--in-shape", "3x3x1"], "3x3x1"),
     ("runs.bench.__main__", ["--in-shape", "3x3x1"], "3x3x1"),
     ("runs.bench.__main__", ["--seconds", "nan"], "--seconds")])

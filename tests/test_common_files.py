@@ -84,6 +84,31 @@ def test_several_files_or_none(here):
     assert content(here) == {here / "a": b"new", here / "b": b"too"}
 
 
+@pytest.mark.parametrize("write", [
+    files.write, lambda path, fill: files.write_all({path: fill})], ids=["one", "several"])
+def test_a_folder_that_is_not_there_is_made(here, write):
+    write("new/below/file", lambda path: path.write_text("whole"))
+    assert Path("new/below/file").read_text() == "whole"
+    with pytest.raises(UserError, match="cannot make the folder new/below/file: a file is in its"):
+        write("new/below/file/x", lambda path: path.write_text("whole"))
+    with pytest.raises(FileNotFoundError) as caught:  # a run's, which somebody took away
+        files.write("gone/file", lambda path: path.write_text("whole"), make=False)
+    assert str(caught.value.filename) == "gone/file" and not Path("gone").exists()
+
+
+def test_errors_name_the_file_that_was_asked_for(here):
+    """Not the temporary one, of which nobody has heard."""
+
+    def fill(path):
+        path.unlink()
+        path.read_text()
+
+    for write in (files.write, lambda path, fill: files.write_all({path: fill})):
+        with pytest.raises(FileNotFoundError) as caught:
+            write("file", fill)
+        assert caught.value.filename == "file"
+
+
 @pytest.mark.parametrize("kind", ["link", "pipe"])
 def test_what_is_opened_for_writing_is_a_plain_file(here, kind):
     """A lock or a log in a stranger's folder may be a link to a file of ours."""

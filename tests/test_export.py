@@ -1,6 +1,7 @@
 """ref.export: layouts turned and back; PyTorch's outputs from our parameters."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -125,8 +126,8 @@ def test_files_hold_what_python_gives(command, here, tiny):
     about = json.loads((here / "run/network.json").read_text())
     assert about["arch"] == "conv 3x3x2/4, softmax 10" and about["in_shape"] == [28, 28, 1]
     assert about["rule"] == "fa" and about["hyperparameters"]["lr"] > 0
-    assert command("ref.export", "run", "--to", "npz", "--all", "--out", "x.npz").status == 0
-    with np.load("x.npz") as file:
+    assert command("ref.export", "run", "--to", "npz", "--all", "--out", "new/x.npz").status == 0
+    with np.load("new/x.npz") as file:
         assert file["feedback2.weight"].shape == (10, 98)
 
 
@@ -135,6 +136,8 @@ def test_a_state_dict_is_loaded(command, here, digits):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra: compare)")
     run = ref.fit("bp", "dense 8, softmax 10", data=digits, epochs=1, out="run")
     assert "wrote run/network.pt" in command("ref.export", "run").out
+    with zipfile.ZipFile("run/network.pt") as file:
+        assert not any(".ref-" in name for name in file.namelist())
     state = torch.load("run/network.pt", weights_only=True)
     model = ref.export(run, "module")
     assert list(model.state_dict()) == ["layer1.weight", "layer1.bias", "layer2.weight",
@@ -148,7 +151,11 @@ def test_bad_input(command, here):
                              (["curves", "--to", "x"], "npz"),
                              (["curves", "--to", "npz"], "no parameters.h5"),
                              (["curves", "--out", "."], "a folder"),
-                             (["curves", "--out", "x.json"], "settings go there")):
+                             (["curves", "--out", "x.json"], "must end in .pt or .pth"),
+                             (["curves", "--out", "x.npz"], "must end in .pt or .pth"),
+                             (["curves", "--to", "npz", "--out", "x.pt"], "must end in .npz")):
         command.refused("ref.export", *arguments, names=[named])
     with pytest.raises(ref.common.command.UserError, match="torch, npz, module"):
         ref.export("curves", "onnx")
+    with pytest.raises(ref.common.command.UserError, match="must end in .npz"):
+        ref.export("curves", "npz", out="x.pt")

@@ -203,7 +203,8 @@ W = {"layer1.weight": np.zeros((6, 784), "f"), "layer1.bias": np.zeros(6, "f"),
     ({"layer2.bias": None}, "write nobias"),
     ({"layer2.weight": np.zeros((10, 7), "f")}, "(10, 7); layer 2 of dense 6, softmax 10 takes"),
     ({"layer2.weight": np.zeros((10, 6), int)}, "int64"),
-    ({"layer3.weight": np.zeros((10, 6), "f")}, "no place in dense 6, softmax 10 for layer3.weight"),
+    ({"layer3.weight": np.zeros((10, 6), "f")},
+     "no place in dense 6, softmax 10 for layer3.weight"),
     ({"bn.running_mean": np.zeros(6, "f")}, "bn.running_mean"),
 ])
 def test_what_does_not_fit_is_refused(command, tiny, here, changes, named):
@@ -226,7 +227,8 @@ def test_bad_files(command, tiny, here, name, named):
         file.writestr("data.pkl", "as a .pt that was renamed")
     (here / "x.txt").write_text("")
     (here / "empty").mkdir()
-    command.refused("ref.train", "--rule", "bp", "--data", tiny, "--init", name, names=[name, named])
+    command.refused("ref.train", "--rule", "bp", "--data", tiny, "--init", name,
+                    names=[name, named])
 
 
 def test_bad_files_of_pytorch(command, tiny, here):

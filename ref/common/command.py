@@ -121,6 +121,22 @@ def new_file(text):
     return Path(text)
 
 
+def new_file_ending(*endings):
+    """An argparse type: new_file of a kind, told by the end of its name: ".png"."""
+
+    def convert(text):
+        check_ending(text, endings, argparse.ArgumentTypeError)
+        return new_file(text)
+
+    return convert
+
+
+def check_ending(path, endings, error=UsageError):
+    """Raise an error unless a name ends as files of its kind do: others go by that."""
+    if Path(path).suffix.lower() not in endings:
+        raise error(f"{path}: the name must end in {' or '.join(endings)}")
+
+
 def new_folder(text):
     """An argparse type: the path of a folder to write to, there or not yet, as a Path."""
     if _exists(text) and not Path(text).is_dir():

@@ -23,7 +23,7 @@ def temporary_name(path):
 
     It fits wherever a file may be, however long the name of `path`; no other process or call has
     the same; and a link that somebody laid there is not followed. The caller renames or removes it.
-    Raises OSError.
+    Raises OSError, which names `path`.
     """
     exclusive = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
     while True:
@@ -34,6 +34,9 @@ def temporary_name(path):
             return temporary
         except FileExistsError:  # of a process that was killed and had our number
             continue
+        except OSError as error:
+            error.filename = str(path)
+            raise
 
 
 def machine():
@@ -84,15 +87,17 @@ def remove_temporary(folder):
         path.unlink(missing_ok=True)
 
 
-def write(path, fill, n_bytes=0, before_rename=lambda: None):
+def write(path, fill, n_bytes=0, before_rename=lambda: None, make=True):
     """Write a file as a whole or not at all: fill(temporary path), flush to the disk, rename.
 
     n_bytes  room to reserve first: HDF5 crashes the process where the disk fills up under it
+    make     whether its folder is made where it is missing
     What writers that were killed left in the folder is removed.
-    Raises OSError where it can't be written; what was there is then untouched. UserError where a
-    device, pipe or folder is in its place: a rename would put a file where /dev/null was.
+    Raises OSError, with the file's name, where it can't be written; what was there is then
+    untouched. UserError where its folder can't be made, or a device, pipe or folder is in its
+    place: a rename would put a file where /dev/null was.
     """
-    with _ready(Path(path), fill, n_bytes) as temporary:
+    with _ready(Path(path), fill, n_bytes, make) as temporary:
         before_rename()
         os.replace(temporary, path)
         flush_to_disk(Path(path).parent)
@@ -111,10 +116,12 @@ def write_all(fills):
 
 
 @contextlib.contextmanager
-def _ready(path, fill, n_bytes=0):
+def _ready(path, fill, n_bytes=0, make=True):
     """A temporary file beside `path` with all that shall be in it; it is gone afterwards."""
     if path.exists() and not path.is_file():
         raise UserError(f"{path}: not a file (a folder, device or pipe): name a file to write")
+    if make:
+        make_folder(path.parent)
     remove_abandoned(path.parent)
     temporary = temporary_name(path)
     try:
@@ -126,6 +133,10 @@ def _ready(path, fill, n_bytes=0):
             raise OSError(f"can't write {path}: {str(error).splitlines()[0]}") from None
         flush_to_disk(temporary)
         yield temporary
+    except OSError as error:
+        if str(error.filename) == str(temporary):  # nobody has heard of that file
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import __version__, options, rules, settings
 from ..common.command import UserError
-from ..common.files import make_folder, write
+from ..common.files import write
 from ..common.hdf5 import attribute, open_file
 from ..network import Network, name_of
 from . import quantities
@@ -114,7 +114,6 @@ def save(path, content):
             _fill(file, content)
 
     try:
-        make_folder(path.parent)
         write(path, fill, size)
     except (OSError, UserError) as error:
         reason = getattr(error, "strerror", None) or error
