@@ -9,7 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import architectures, imported, normalisation, rules, settings, training
+from . import (
+    architectures,
+    imported,
+    normalisation,
+    rules,
+    settings,
+    training,
+    transplant,
+)
 from .augmentation import FLIPS
 from .backend import select, to_device
 from .common.command import UsageError
@@ -58,7 +66,7 @@ class Beginning:
     data: object
     trainer: training.Trainer
     normalisation: dict = None  # as normalisation.measured gives it
-    begins_with: tuple = ()  # what imported.apply says
+    begins_with: tuple = ()  # what transplant.apply says
 
     def config(self, command):
         """What config.json says: everything resolved."""
@@ -116,7 +124,7 @@ def begin(args, data=None, ranks=ALONE):
         scale = normalisation.measured(data.train)
         net = normalisation.of_network(net, scale)
     trainer = new_trainer(args, setting, net, ranks)
-    said = imported.apply(first, trainer, args) if first else ()
+    said = transplant.apply(first, trainer, args) if first else ()
     return Beginning(args, setting, source, data, trainer, scale, said)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import architectures, begin, evaluation, folder, imported, lines, rules, settings
+from . import architectures, begin, evaluation, folder, lines, rules, settings, transplant
 from .arrays import arrays_as_data
 from .backend import to_host
 from .common.command import UsageError, tell
@@ -181,7 +181,7 @@ def Trainer(rule, arch=begin.DEFAULTS["arch"], in_shape=None, seed=0, dtype="flo
     net = architectures.build(arch, in_shape, setting.get("output", "probabilities"))
     trainer = begin.new_trainer(args, setting, rules.get(rule).build(net, setting))
     if first:
-        imported.apply(first, trainer, args)
+        transplant.apply(first, trainer, args)
     return trainer
 
 

@@ -13,9 +13,19 @@ import sys
 import warnings
 from pathlib import Path
 
-from . import architectures, backend, checkpoint, folder, imported, lines, rules, show, training
+from . import (
+    architectures,
+    backend,
+    checkpoint,
+    folder,
+    lines,
+    rules,
+    show,
+    training,
+    transplant,
+)
 from .augmentation import FLIPS
-from .begin import CROP_PADDING, SPLITS, begin, build, new_trainer, split_seed
+from .begin import CROP_PADDING, SPLITS, begin, build, first_of, new_trainer, split_seed
 from .common import command, version
 from .common.command import (
     NOBODY_READS,
@@ -168,9 +178,8 @@ def resume(args, ranks):
         run = Run(None, None, config, data, trainer, tell=None)
         if found := checkpoint.load(out, warn=lambda line: None):
             run.restore(*found, args.allow_changed_data)
-        elif arguments.get("init"):
-            imported.apply(imported.read(arguments["init"]), trainer,
-                           argparse.Namespace(**arguments))
+        else:
+            start_over(arguments, trainer)
         return run
     run = Run(out, folder.lock(out), config, data, trainer)
     try:
@@ -188,9 +197,7 @@ def resume(args, ranks):
         rows = len(folder.read_metrics(out))
         again = f"; the {rows} finished epochs are trained again" if rows else ""
         tell(f"{out}: no checkpoint yet, starting at the beginning{again}")
-        if arguments.get("init"):
-            imported.apply(imported.read(arguments["init"]), trainer,
-                           argparse.Namespace(**arguments))
+        start_over(arguments, trainer)
     else:
         done = run.epoch > (arguments["epochs"] or DEFAULT_EPOCHS)
         if done:  # metrics.csv may have lost rows since
@@ -199,6 +206,13 @@ def resume(args, ranks):
              f"{out}: all {run.epoch - 1} epochs are done; --epochs can be raised" if done else
              f"{out}: going on in epoch {run.epoch}, after {run.trainer.t} steps")
     return run
+
+
+def start_over(arguments, trainer):
+    """What --init brought to a run that has no checkpoint yet, once more."""
+    if arguments.get("init"):
+        args = argparse.Namespace(**arguments)
+        transplant.apply(first_of(args), trainer, args)
 
 
 def carry_out(run):

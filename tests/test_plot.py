@@ -307,7 +307,7 @@ def test_from_python(here, digits):
     fit = ref.fit("fa", "dense 8, softmax 10", data=digits, epochs=2, angles=True, out="run")
     figure = ref.plot(fit, "run", what=["error", "angles"], out="x.svg")
     assert len(figure.axes) == 2 + 2 + 1 and (here / "x.svg").read_text().startswith("<?xml")
-    with pytest.raises(ref.common.command.UserError, match="ends in .png or .svg"):
+    with pytest.raises(ref.common.command.UserError, match="must end in .png or .svg"):
         ref.plot(fit, out="x.pdf")
     with pytest.raises(ref.common.command.UserError, match="only rules with inverses"):
         ref.plot(fit, what="inverse-loss")

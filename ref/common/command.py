@@ -125,8 +125,9 @@ def new_file_ending(*endings):
     """An argparse type: new_file of a kind, told by the end of its name: ".png"."""
 
     def convert(text):
-        check_ending(text, endings, argparse.ArgumentTypeError)
-        return new_file(text)
+        path = new_file(text)
+        check_ending(path, endings, argparse.ArgumentTypeError)
+        return path
 
     return convert
 
