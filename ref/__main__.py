@@ -1,6 +1,9 @@
 """The commands there are: python -m ref"""
 
+import argparse
+
 from .common import command
+from .common.command import UsageError
 
 COMMANDS = """\
     python -m ref.train          train a network with one of the rules
@@ -20,7 +23,11 @@ Each has --help; README.md has examples. Installed, those of ref are programs to
 def work():
     parser = command.Parser(prog="python -m ref", description="Biologically motivated learning "
                             "rules in plain array code (Bartunov et al. 2018).")
-    parser.parse_args()
+    parser.add_argument("word", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    if words := parser.parse_args().word:
+        known = f"python -m ref.{words[0]}"
+        raise UsageError(f"{words[0]}: commands are modules: "
+                         f"{known if f'{known} ' in COMMANDS else 'python -m ref lists them'}")
     command.tell(f"{parser.description} The commands:\n\n{COMMANDS.rstrip()}")
 
 

@@ -13,7 +13,7 @@ from . import architectures, folder, rules
 from .alignment import BATCH
 from .common.command import UsageError
 from .config import read as read_config
-from .run import DEFAULT_EPOCHS
+from .schedules import DEFAULT_EPOCHS
 
 PARTS = {"train": 0.05, "validation": 0.25, "test": 0.25}  # and how early errors are no matter
 LONG = 20  # epochs of a run whose early errors may be left out

@@ -1,10 +1,12 @@
 """Report a finished run on a data set: python -m ref.evaluate RUN [--data NAME|FILE]"""
 
+import argparse
+
 import numpy as np
 
 from . import architectures, evaluation, folder
 from .backend import is_device_error, select, to_device
-from .begin import build
+from .begin import build, split_seed
 from .common import command
 from .common.command import Parser, UserError
 from .config import complete
@@ -53,16 +55,22 @@ def report(run, data_name, backend, best=False):
     config = complete(read_config(run))
     arguments, setting = config["arguments"], config["hyperparameters"]
     arrays = folder.read_parameters(run, best)
-    data = open_data(find_data(data_name) if data_name else find_recorded(config, run))
+    path = find_data(data_name) if data_name else find_recorded(config, run)
+    data = open_data(path)
+    if arguments["validation"] and data.digest == config["data"]["digest"]:  # parts as in training
+        data = open_data(path, arguments["validation"],
+                         split_seed(argparse.Namespace(**arguments)))
     net = build(arguments["arch"], arguments["rule"], setting, data, config.get("normalisation"))
     params = to_device(restore(net, run, arrays), xp)
     dtype = np.dtype(arguments["dtype"])
     show = unit_of(net)
     yield f"{run}: {arguments['rule']} on {arguments['arch']}, evaluated on {data.name}"
-    for name in ("train", "test"):
-        part = getattr(data, name)
-        error, loss = evaluation.evaluate(net, params, part, xp, dtype)
-        yield f"{name:5} error {show(error)}   loss {loss:.4f}   ({len(part)} examples)"
+    parts = {name: getattr(data, name) for name in ("train", "validation", "test")}
+    width = max(len(name) for name, part in parts.items() if part)
+    for name, part in parts.items():
+        if part:
+            error, loss = evaluation.evaluate(net, params, part, xp, dtype)
+            yield f"{name:{width}} error {show(error)}   loss {loss:.4f}   ({len(part)} examples)"
     if not architectures.is_autoencoder(net):
         errors = evaluation.errors_by_class(net, params, data.test, xp, dtype)
         shown = "   ".join(f"{c} {percent(e)}" for c, e in zip(data.classes, errors, strict=True))

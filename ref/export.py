@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import python
+from . import architectures, python
 from .common import command, files
 from .common.called import called_as
 from .common.command import Parser, UsageError, check_ending, new_file
@@ -77,6 +77,7 @@ def settings(run):
     """What network.json says: enough to build the network and to train it on."""
     arguments, data = run.config["arguments"], run.config["data"]
     return {"arch": arguments["arch"], "in_shape": list(run.net.shape(0)),
+            "layers": {f"layer{l}": architectures.words(run.net, l) for l in run.net.map},
             "rule": arguments["rule"], "hyperparameters": run.config["hyperparameters"],
             "dtype": arguments["dtype"], "data": data["name"],
             "normalisation": run.config.get("normalisation"),

@@ -166,12 +166,14 @@ class _Layers:
             raise self.error(f"{kind!r} needs an image (H, W, C) below it, but the layer below "
                              f"gives {_x(shape)} units")
         made = LocallyConnected if kind == "local" else Convolution
-        self.layer(made(shape, channels, (height, width), stride, said.pop("pad")), **said)
+        try:
+            m = made(shape, channels, (height, width), stride, said.pop("pad"))
+        except ValueError as error:
+            raise self.error(str(error)) from None
+        self.layer(m, **said)
 
     def layer(self, m, act, nobias, bn, add, pad=None, **source):
         l = self.last + 1
-        if min(m.out_shape) < 1:
-            raise self.error(f"the image below it, {_x(m.in_shape)}, is too small for its kernel")
         parts = [BatchNorm(m.out_shape[-1])] if bn else []
         if add is not None:
             if not Add.fits(self.shapes[add], m.out_shape):

@@ -50,6 +50,8 @@ def opening(out, config, data):
            + (f", trained on with {' and '.join(changed)}" if changed else "")
            + (", inputs normalised by channel" if config.get("normalisation") else "")
            + f"; results in {out}")
+    yield from schedules.never(setting, rules.get(arguments["rule"]).trains,
+                               arguments["epochs"] or schedules.DEFAULT_EPOCHS)
     if not config.get("resumed"):
         yield from config.get("begins_with", ())
 
@@ -66,7 +68,7 @@ def epoch_line(row, show):
                         ("inverse_angle_", "inverse angles")):
         angles = {int(key[len(name):]): value for key, value in row.items() if key.startswith(name)}
         if angles:
-            parts.append(f"{words} {min(angles)}-{max(angles)}: "
+            parts.append(f"{words} {_from_to(angles)}: "
                          + " ".join(f"{value:.0f}" for value in angles.values()))
     parts += [f"{key.replace('_', ' ')} {row[key]:g}" for key in row
               if key == "lr" or key.endswith("_lr")]
@@ -82,7 +84,12 @@ def pretraining_line(row, k, n):
 def _inverse_losses(row):
     l_of = sorted(int(key[13:]) for key in row if key.startswith("inverse_loss_"))
     inverse = [f"{row[f'inverse_loss_{l}']:.3g}" for l in l_of]
-    return [f"inverse loss {l_of[0]}-{l_of[-1]}: {' '.join(inverse)}"] if inverse else []
+    return [f"inverse loss {_from_to(l_of)}: {' '.join(inverse)}"] if inverse else []
+
+
+def _from_to(layers):
+    first, last = min(layers), max(layers)
+    return f"{first}-{last}" if first < last else str(first)
 
 
 def summary(rows, show):

@@ -20,7 +20,6 @@ from .network import flat
 from .seeds import stream
 from .state import SCHEMA, check
 
-DEFAULT_EPOCHS = 20
 IDENTITY = {  # arguments that a run is a function of, and what one that config.json lacks is
     "arch": None, "rule": None, "dtype": None, "seed": None, "init": None, "validation": 0,
     "validation_split": "last", "normalise": "none", "device_noise": False}
@@ -118,7 +117,7 @@ class Run:
         Raises Stopped, with a checkpoint and the parameters written.
         """
         try:
-            self.all_epochs(self.args.epochs or DEFAULT_EPOCHS)
+            self.all_epochs(self.args.epochs or schedules.DEFAULT_EPOCHS)
         except Stopped:
             self.write_parameters()
             raise

@@ -17,6 +17,7 @@ A rule that trains more than the forward parameters, so inverses or mirrors, may
 
 from .rules.rule import Option, prefix
 
+DEFAULT_EPOCHS = 20
 PRETRAINING = 1 << 31  # the number of the first such pass: each has its own order of the data
 
 
@@ -80,6 +81,16 @@ def rates(setting, groups, epoch):
     return {f"{p}lr": setting[f"{p}lr"] * factor(setting, p, epoch)
             for p in map(prefix, forward_first(groups))
             if setting.get(f"{p}lr_step") or setting.get(f"{p}lr_milestones")}
+
+
+def never(setting, groups, epochs):
+    """Words for a person, of changes that a run of so many epochs never comes to."""
+    for p in map(prefix, forward_first(groups)):
+        for key in (f"{p}lr_step", f"{p}lr_milestones"):
+            late = [m for m in str(setting.get(key) or "").split(",") if m and int(m) >= epochs]
+            if late:
+                yield (f"warning: --{key.replace('_', '-')} {','.join(late)}: never reached, the "
+                       f"run has {epochs} epoch{'s' * (epochs != 1)}")
 
 
 def forward_first(groups):

@@ -41,9 +41,12 @@ def of_group(group, symbols="its parameters"):
     )
 
 
-def of_rule(rule):
-    """{name: Option} of everything that can be set about a Rule, without the optimiser's form."""
-    found = [*_of_groups(rule), *rule.options]
+def of_rule(rule, net=None):
+    """{name: Option} of everything that can be set about a Rule, without the optimiser's form.
+
+    net  a network, for words about the parameters that it has, not about all that one can have
+    """
+    found = [*_of_groups(rule, net), *rule.options]
     if any(name in preset for preset in conventions.PRESETS.values()
            for name in (option.name for option in rule.options)):
         found.append(CONVENTION)
@@ -80,10 +83,11 @@ def _groups(rule):
     return [(group, rule.trains[group]) for group in schedules.forward_first(rule.trains)]
 
 
-def _of_groups(rule):
+def _of_groups(rule, net=None):
     """The Options of all of its groups. A rule with a trainer of its own updates its weights its
     own way, with a learning rate alone."""
-    named = [(group, ", ".join(symbols)) for group, symbols in _groups(rule)]
+    named = [(group, ", ".join(symbol for symbol in symbols if not net or net.shapes_of(symbol)))
+             for group, symbols in _groups(rule)]
     of_step = [option for group, symbols in named for option in of_group(group, symbols)
                if not (rule.trainer and option.name.endswith(("momentum", "weight_decay")))]
     return of_step + [option for pair in named for option in schedules.options(*pair)]

@@ -49,7 +49,8 @@ from .normalisation import KINDS as NORMALISATIONS
 from .options import add_setting_arguments, positive, typed
 from .ranks import ALONE, Elsewhere
 from .rules.rule import Option
-from .run import DEFAULT_EPOCHS, Run
+from .run import Run
+from .schedules import DEFAULT_EPOCHS
 
 MODULE = "ref.train"
 RESUME_OPTIONS = ("--resume", "--epochs", "--data", "--checkpoint-every", "--checkpoint-minutes",

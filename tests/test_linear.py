@@ -246,3 +246,17 @@ def test_other_shapes_are_refused(kind):
                         (lambda: m.outer(small, y), "x is")):
         with pytest.raises(ValueError, match=re.escape(named)):
             call()
+
+
+@pytest.mark.parametrize("kind", [LocallyConnected, Convolution])
+@pytest.mark.parametrize(("sizes", "named"), [
+    (((28, 28), 3, (3, 3)), "in_shape is (28, 28), expected (H, W, C)"),
+    (((28, 0, 1), 3, (3, 3)), "in_shape is (28, 0, 1)"),
+    (((28, 28, 1), 0, (3, 3)), "channels is 0, expected a number of at least 1"),
+    (((28, 28, 1), 3, (3,)), "kernel is (3,), expected (height, width)"),
+    (((28, 28, 1), 3, (3, 3), 0), "stride is 0"),
+    (((28, 28, 1), 3, (3, 3), 1, -1), "pad is -1, expected at least 0"),
+    (((4, 4, 1), 3, (7, 5), 1, 1), "the kernel (7, 5) is larger than the image (4, 4, 1)")])
+def test_sizes_that_no_map_can_have(kind, sizes, named):
+    with pytest.raises(ValueError, match=re.escape(named)):
+        kind(*sizes)

@@ -74,3 +74,12 @@ def test_completion(here):
     done = subprocess.run(["bash", "-c", script.stdout + ask], capture_output=True, text=True,
                           check=True)
     assert done.stdout.splitlines() == ["sdtp sign-symmetry segregated-dendrites", "--schedule"]
+
+
+@pytest.mark.parametrize(("word", "named"), [
+    ("train", "python -m ref.train"), ("fit", "python -m ref lists them")])
+def test_a_command_is_a_module(word, named):
+    done = subprocess.run([sys.executable, "-m", "ref", word, "--rule", "fa"], cwd=ROOT,
+                          capture_output=True, text=True)
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr == f"error: {word}: commands are modules: {named}\n"

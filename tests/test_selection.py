@@ -2,7 +2,9 @@
 
 import csv
 import re
+import shutil
 
+import h5py
 import numpy as np
 import pytest
 from checks import assert_same_bits
@@ -64,6 +66,14 @@ def test_a_random_part_of_a_file(here):
 NET = "dense 8, softmax 10"
 
 
+def mixed(path):
+    """The same examples in another order, as a data set of their own."""
+    with h5py.File(shutil.copy(path, "mixed.h5"), "a") as file:
+        for name in ("images", "labels"):
+            file[f"train/{name}"][...] = file[f"train/{name}"][:][::-1]
+    return "mixed.h5"
+
+
 @pytest.fixture
 def line(digits):
     return ["ref.train", "--rule", "bp", "--arch", NET, "--data", digits, "--lr", 0.3,
@@ -86,10 +96,16 @@ def test_the_best_epoch_is_kept(command, line, digits, here):
              f"test error there {best['test_error']:.2f} %, final "
              f"{metrics('run')[-1]['test_error']:.2f} %")
     assert result.out.splitlines()[-1] == words
-    said = command("ref.evaluate", "run", "--data", digits, "--best").out
-    assert f"test  error {best['test_error']:.2f} %" in said
-    assert f"test  error {best['test_error']:.2f} %" not in command(
-        "ref.evaluate", "run", "--data", digits).out
+    train = h5py.File(digits)["train/labels"].shape[0] - 500
+    for more in ([], ["--data", digits]):  # by digest, by name: the parts that it trained with
+        said = command("ref.evaluate", "run", *more, "--best").out
+        assert re.search(rf"^train .*\({train} examples\)$", said, re.M)
+        for part in ("validation", "test"):
+            assert re.search(rf"^{part} +error {best[f'{part}_error']:.2f} %", said, re.M)
+        last = command("ref.evaluate", "run", *more).out
+        assert not re.search(rf"^test +error {best['test_error']:.2f} %", last, re.M)
+    other = command("ref.evaluate", "run", "--data", mixed(digits)).out
+    assert "validation" not in other and f"({train + 500} examples)" in other
     assert_same_bits(flat(ref.load("run", best=True).params),
                      {k: a for k, a in folder.read_parameters("run", best=True).items()})
 

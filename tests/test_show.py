@@ -18,8 +18,9 @@ def shown(result):
 @pytest.mark.parametrize("rule", rules.ALL)
 def test_all_that_a_run_would_have(command, here, rule):
     """With the values that training would resolve; no folder, no data."""
-    result = command("ref.train", "--rule", rule, "--arch", "mnist-lc", "--show")
-    setting, source = settings.resolve(rule, "mnist-lc")
+    arch = "mnist-fc" if rules.get(rule).trainer else "mnist-lc"  # spiking neurons have no local
+    result = command("ref.train", "--rule", rule, "--arch", arch, "--show")
+    setting, source = settings.resolve(rule, arch)
     found = shown(result)
     unused = ("momentum",) if setting["optimizer"] == "adam" else (
         "beta1", "beta2", "epsilon", "epsilon_form")
@@ -28,7 +29,7 @@ def test_all_that_a_run_would_have(command, here, rule):
         expected = setting[name]
         assert value == (f"{expected:g}" if isinstance(expected, float) else str(expected))
         assert not given
-    assert result.out.startswith(f"{rule} on mnist-lc; hyperparameters: {source}\n")
+    assert result.out.startswith(f"{rule} on {arch}; hyperparameters: {source}\n")
     assert not list(here.iterdir())
 
 
@@ -40,6 +41,16 @@ def test_what_is_given_changes_the_rest(command, here):
     assert two["sigma"] == ("0.5", True)
 
 
+def test_of_the_parameters_that_the_network_has(command, here):
+    """And what is given besides the setting is listed, for a run's command to be checked."""
+    for arch, symbols in (("dense 8, softmax 10", "W, b"), ("resnet20", "W, b, gamma, beta")):
+        said = command("ref.train", "--rule", "bp", "--arch", arch, "--show").out
+        assert re.search(f" learning rate of {symbols}\n", said) and "besides" not in said
+    said = command("ref.train", "--rule", "bp", "--validation", 200, "--angles", "--lr", 1,
+                   "--show").out
+    assert "\nGiven besides: --validation 200 --angles\n" in said
+
+
 def test_optimisers(command, here):
     found = shown(command("ref.train", "--rule", "bp", "--optimizer", "sgd", "--show"))
     assert "momentum" in found and not {"beta1", "epsilon", "epsilon_form"} & set(found)
@@ -48,6 +59,11 @@ def test_optimisers(command, here):
 @pytest.mark.parametrize(("arguments", "named"), [
     ([], "--rule"), (["--rule", "bp", "--sigma", 1], "--sigma"), (["--rule", "magic"], "magic"),
     (["--rule", "bp", "--optimizer", "sgd", "--beta1", 0.5], "--beta1"),
+    (["--rule", "bp", "--arch", "nonsense"], "unknown architecture 'nonsense'"),
+    (["--rule", "bp", "--arch", "dense 8 sigmoid, softmax 10"], "'sigmoid'"),
+    (["--rule", "segregated-dendrites", "--arch", "mnist-lc"], "theirs are `dense UNITS`"),
+    (["--rule", "bp", "--resume", "run"], "run/config.json"),
+    (["--rule", "bp", "--data", "nothere.h5"], "nothere.h5 is not there"),
 ])
 def test_bad_input(command, here, arguments, named):
     command.refused("ref.train", *arguments, "--show", names=[named])

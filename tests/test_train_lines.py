@@ -1,13 +1,14 @@
 """The first lines of a run, and the rates of an optimiser: said where they come from, and right."""
 
 import json
+import re
 
 import pytest
 from seldom import slow_but
 
 import ref.begin
 import ref.train
-from ref import rules
+from ref import lines, rules
 
 # % test error after 5 epochs of 2,000 digits on mnist-fc with --optimizer sgd: reached, and limit.
 # tp is left out: no pair of rates tried took it below 50 % (runs/results/discussion.md)
@@ -44,6 +45,22 @@ def test_the_first_lines(command, here, tiny, arguments, line):
     assert result.out.splitlines()[:2] == lines
     again = command("ref.train", "--resume", "run", "--epochs", 2)
     assert again.out.splitlines()[:2] == lines
+
+
+def test_changes_that_never_come_are_said(command, here, tiny):
+    """Of the milestones those alone that lie behind the end; on going on with more epochs none."""
+    line = ["ref.train", "--rule", "dtp", "--arch", "softmax 10", "--data", tiny, "--epochs", 2]
+    out = command(*line, "--lr-milestones", "1,2,50", "--inverse-lr-step", 2, "--out", "run").out
+    assert re.findall("^warning.*", out, re.M) == [
+        "warning: --lr-milestones 2,50: never reached, the run has 2 epochs",
+        "warning: --inverse-lr-step 2: never reached, the run has 2 epochs"]
+    assert "warning" not in command("ref.train", "--resume", "run", "--epochs", 51).out
+
+
+def test_one_layer_is_no_range():
+    row = {"epoch": 1, "seconds": 0, "inverse_loss_2": 0.5, "angle_1": 3.0, "angle_2": 4.0}
+    assert lines.epoch_line(row, lines.percent) == (
+        "epoch   1   inverse loss 2: 0.5   angles 1-2: 3 4   0.0 s")
 
 
 @pytest.mark.parametrize("rule", rules.NAMES)

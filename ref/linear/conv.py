@@ -11,7 +11,7 @@ from math import prod
 
 from ..backend import get_xp
 from ..parallel import CACHE, each, slices, small_product, threads
-from .patches import Patches, expect
+from .patches import Patches, check_sizes, expect
 
 BLOCK = 4 * CACHE  # bytes of patches at once
 
@@ -26,6 +26,9 @@ class Convolution:
     stride: int = 1
     pad: int | None = None
     kind = "conv"
+
+    def __post_init__(self):
+        check_sizes(self)
 
     @property
     def patches(self):

@@ -10,7 +10,7 @@ from math import prod
 
 from ..backend import get_xp
 from ..parallel import CACHE, each, slices
-from .patches import Patches, expect
+from .patches import Patches, check_sizes, expect
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,9 @@ class LocallyConnected:
     stride: int = 1
     pad: int | None = None
     kind = "local"
+
+    def __post_init__(self):
+        check_sizes(self)
 
     @property
     def patches(self):

@@ -19,6 +19,21 @@ def expect(name, shape, expected):
         raise ValueError(f"{name} is {tuple(shape)}, expected {tuple(expected)}")
 
 
+def check_sizes(m):
+    """Raise ValueError where a map of images has a size that none can have."""
+    wanted = {"in_shape": (m.in_shape, 3), "kernel": (m.kernel, 2),
+              "channels": ((m.channels,), 1), "stride": ((m.stride,), 1)}
+    for name, (sizes, n) in wanted.items():
+        if len(sizes) != n or min(sizes) < 1:
+            words = {3: "(H, W, C)", 2: "(height, width)", 1: "a number"}[n]
+            raise ValueError(f"{name} is {getattr(m, name)}, expected {words} of at least 1")
+    if m.pad is not None and m.pad < 0:
+        raise ValueError(f"pad is {m.pad}, expected at least 0, or None for TensorFlow's SAME")
+    if min(m.patches.out_size) < 1:
+        raise ValueError(f"the kernel {m.kernel} is larger than the image {m.in_shape} with "
+                         f"{m.pad} of padding")
+
+
 @dataclass(frozen=True)
 class Patches:
     """Patches of kernel (kh, kw) at every stride-th place of an (H, W, C) image.
