@@ -14,7 +14,7 @@ RATIOS = (3 / 4, 4 / 3)  # width over height of a random-resized crop
 TRIES = 10  # to find one that fits into the image
 
 
-def augment(images, rng, padding, flip, area=None):
+def augment(images, rng, padding, flip, area=None, rows=slice(None), N=None):
     """A randomly moved and flipped copy of images, (N, H, W, C) -> the same shape and type.
 
     rng      numpy.random.Generator
@@ -22,31 +22,34 @@ def augment(images, rng, padding, flip, area=None):
              it cut out at a random place, so that it moves by up to `padding` in each direction
     flip     "horizontal" swaps left and right, "vertical" top and bottom, of half of the images
     area     the least share of the image that a random-resized crop has, or None for no such crop
+    rows, N  which rows of a batch of N the images are: what is drawn does not depend on it
     """
+    N = len(images) if N is None else N
     if area is not None:
-        images = resized_crops(images, rng, area)
-    N, H, W, _ = images.shape
-    rows = np.broadcast_to(np.arange(H), (N, H))
-    columns = np.broadcast_to(np.arange(W), (N, W))
+        images = resized_crops(images, rng, area, rows, N)
+    n, H, W, _ = images.shape
+    down = np.broadcast_to(np.arange(H), (n, H))
+    across = np.broadcast_to(np.arange(W), (n, W))
     if flip == "vertical":
-        rows = np.where(rng.random((N, 1)) < 0.5, rows[:, ::-1], rows)
+        down = np.where(rng.random((N, 1))[rows] < 0.5, down[:, ::-1], down)
     if flip == "horizontal":
-        columns = np.where(rng.random((N, 1)) < 0.5, columns[:, ::-1], columns)
+        across = np.where(rng.random((N, 1))[rows] < 0.5, across[:, ::-1], across)
     if padding:
         images = np.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-        rows = rows + rng.integers(0, 2 * padding + 1, (N, 1))
-        columns = columns + rng.integers(0, 2 * padding + 1, (N, 1))
-    return images[np.arange(N)[:, None, None], rows[:, :, None], columns[:, None, :]]
+        down = down + rng.integers(0, 2 * padding + 1, (N, 1))[rows]
+        across = across + rng.integers(0, 2 * padding + 1, (N, 1))[rows]
+    return images[np.arange(n)[:, None, None], down[:, :, None], across[:, None, :]]
 
 
-def resized_crops(images, rng, area):
+def resized_crops(images, rng, area, rows=slice(None), N=None):
     """A random part of each image, stretched to the image's own size: (N, H, W, C) -> the same.
 
     As torchvision's RandomResizedCrop has it: the part's share of the area is uniform in [area, 1],
     the logarithm of its width over its height between those of RATIOS, its place uniform. Where
     none of TRIES such parts fits, it is the largest one in the middle.
     """
-    N, H, W, _ = images.shape
+    H, W = images.shape[1:3]
+    N = len(images) if N is None else N
     out = np.empty_like(images)
     shares = H * W * rng.uniform(area, 1, (N, TRIES))
     ratios = np.exp(rng.uniform(*map(log, RATIOS), (N, TRIES)))
@@ -54,7 +57,8 @@ def resized_crops(images, rng, area):
     heights = np.rint(np.sqrt(shares / ratios)).astype(int)
     fits = (0 < widths) & (widths <= W) & (0 < heights) & (heights <= H)
     places = rng.random((N, 2))
-    for n in range(N):
+    fits, heights, widths, places = (drawn[rows] for drawn in (fits, heights, widths, places))
+    for n in range(len(images)):
         if fits[n].any():
             k = int(fits[n].argmax())
             h, w = int(heights[n, k]), int(widths[n, k])

@@ -87,12 +87,11 @@ def evaluate(net, params, part, xp, dtype, before_batch=lambda: None, ranks=ALON
     ranks         among which the batches are shared out
     """
     n = errors = loss = 0
-    for images, labels in part.in_order(BATCH):
+    for images, labels in part.in_order(BATCH, ranks.rows):
         before_batch()
-        rows = ranks.rows(len(labels))
-        if rows.start == rows.stop:
+        labels = labels[ranks.rows(len(labels))]
+        if not len(labels):
             continue
-        images, labels = images[rows], labels[rows]
         x, y = batch_of(net, images, labels, xp, dtype)
         h, a_L = forward(net, params, x, n)
         n += len(labels)

@@ -168,8 +168,9 @@ class _Layers:
         made = LocallyConnected if kind == "local" else Convolution
         try:
             m = made(shape, channels, (height, width), stride, said.pop("pad"))
-        except ValueError as error:
-            raise self.error(str(error)) from None
+        except ValueError:
+            raise self.error(f"the image below it, {_x(shape)}, is too small for its "
+                             "kernel") from None
         self.layer(m, **said)
 
     def layer(self, m, act, nobias, bn, add, pad=None, **source):

@@ -5,6 +5,7 @@ alone.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 
@@ -34,6 +35,19 @@ def held_out(n, count, seed=None):
     return np.sort(order[count:]), np.sort(order[:count])
 
 
+def all_rows(N):
+    return slice(0, N)
+
+
+def _given(total, batch_size, skip, share):
+    """Which of `total` rows in their order are given: all that are some batch's share."""
+    given = np.zeros(total, bool)
+    for start in range(skip * batch_size, total, batch_size):
+        end = min(start + batch_size, total)
+        given[start:end][share(end - start)] = True
+    return given
+
+
 class InMemory:
     """A part of a data set, held in memory as in the file."""
 
@@ -43,17 +57,23 @@ class InMemory:
     def __len__(self):
         return len(self.labels)
 
-    def epoch(self, batch_size, seed, epoch, skip=0):
-        """Batches of the epoch after the first `skip`; the last one smaller if it must be."""
+    def epoch(self, batch_size, seed, epoch, skip=0, share=all_rows):
+        """Batches of the epoch after the first `skip`; the last one smaller if it must be.
+
+        share  a function of N: the slice of a batch's N rows whose images are given; its labels are
+               given all
+        """
         order = stream(seed, "order", epoch).permutation(len(self))
         for start in range(skip * batch_size, len(self), batch_size):
             rows = order[start : start + batch_size]
-            yield self.images[rows], self.labels[rows]
+            yield self.images[rows[share(len(rows))]], self.labels[rows]
 
-    def in_order(self, batch_size):
+    def in_order(self, batch_size, share=all_rows):
         """Batches in the order of the file, for evaluation."""
         for start in range(0, len(self), batch_size):
-            yield self.images[start : start + batch_size], self.labels[start : start + batch_size]
+            labels = self.labels[start : start + batch_size]
+            rows = share(len(labels))
+            yield self.images[start + rows.start : start + rows.stop], labels
 
 
 class Streamed:
@@ -61,84 +81,90 @@ class Streamed:
 
     The rows are cut into runs of whole chunks. An epoch takes the runs in a random order, a window
     of them at a time; a window is read into memory (the next one by a thread, meanwhile) and its
-    rows are given in a random order. Memory: two windows, so 2 * `window` bytes.
+    rows are given in a random order. Memory: two windows, so 2 * `window` bytes, or a rank's share
+    of that.
     """
 
     def __init__(self, images, labels, first, last, window=WINDOW):
         self.images, self.labels, self.first, self.last = images, labels, first, last
         row_bytes = int(np.prod(images.shape[1:])) * images.dtype.itemsize
-        chunk = images.chunks[0] if images.chunks else 1
-        self.run = chunk * max(1, RUN // (chunk * row_bytes))  # rows
+        self.chunk = images.chunks[0] if images.chunks else 1
+        self.run = self.chunk * max(1, RUN // (self.chunk * row_bytes))  # rows
         self.runs_in_window = max(1, window // (self.run * row_bytes))
 
     def __len__(self):
         return self.last - self.first
 
-    def epoch(self, batch_size, seed, epoch, skip=0):
-        """Batches of the epoch after the first `skip`; the last one smaller if it must be."""
+    def epoch(self, batch_size, seed, epoch, skip=0, share=all_rows):
+        """Batches of the epoch, as InMemory gives them. Only the images that are given are read."""
+        windows = self._windows(seed, epoch)
+        ends = np.cumsum([len(rows) for rows in windows])
+        order = np.concatenate(windows)
+        wanted = [rows[given] for rows, given in zip(
+            windows, np.split(_given(len(order), batch_size, skip, share), ends[:-1]), strict=True)]
+        todo = [k for k, end in enumerate(ends) if end > skip * batch_size]
+        start, held = skip * batch_size, []  # held: images of a batch that windows before had
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            coming = thread.submit(self._read, wanted[todo[0]]) if todo else None
+            for k in todo:
+                images, at = coming.result()
+                if k < todo[-1]:
+                    coming = thread.submit(self._read, wanted[k + 1])
+                while start < ends[k]:
+                    end = min(start + batch_size, len(order))
+                    own = order[start:end][share(end - start)]
+                    n = len(own) - sum(map(len, held))
+                    here, at = at[:n], at[n:]
+                    held.append(images[here])
+                    if end > ends[k]:
+                        break  # the next window has the rest
+                    yield held[0] if len(held) == 1 else np.concatenate(held), \
+                        self.labels[order[start:end]]
+                    start, held = end, []
+
+    def _windows(self, seed, epoch):
+        """The numbers of the rows of each window, in the order in which they are given."""
         starts = np.arange(self.first, self.last, self.run)
         stream(seed, "order", epoch).shuffle(starts)
-        windows = [np.sort(starts[k : k + self.runs_in_window])
-                   for k in range(0, len(starts), self.runs_in_window)]
-        images = np.empty((0, *self.images.shape[1:]), self.images.dtype)  # read, but not given yet
-        labels = np.empty(0, self.labels.dtype)
-        behind = skip * batch_size  # rows still to pass over
-        with ThreadPoolExecutor(max_workers=1) as thread:
-            coming = None
-            for k, window in enumerate(windows):
-                n = sum(min(self.run, self.last - start) for start in window)
-                if behind >= n and k + 1 < len(windows):
-                    behind -= n
-                    continue
-                now = coming or thread.submit(self._read, window)
-                read_images, read_labels = now.result()
-                if k + 1 < len(windows):
-                    coming = thread.submit(self._read, windows[k + 1])
-                order = stream(seed, "order", epoch, k).permutation(n)[behind:]
-                behind = 0
-                # a batch that spans two windows begins with what the last one left
-                need = (batch_size - len(labels)) % batch_size if len(labels) else 0
-                if need:
-                    rows, order = order[:need], order[need:]
-                    images = np.concatenate([images, read_images[rows]])
-                    labels = np.concatenate([labels, read_labels[rows]])
-                    if len(labels) < batch_size and k + 1 < len(windows):
-                        continue
-                    yield images, labels
-                whole = len(order) - len(order) % batch_size
-                if k + 1 == len(windows):
-                    whole = len(order)
-                for start in range(0, whole, batch_size):
-                    rows = order[start : min(start + batch_size, whole)]
-                    yield read_images[rows], read_labels[rows]
-                images, labels = read_images[order[whole:]], read_labels[order[whole:]]
+        windows = []
+        for k in range(0, len(starts), self.runs_in_window):
+            runs = np.sort(starts[k : k + self.runs_in_window])
+            rows = np.concatenate([np.arange(start, min(start + self.run, self.last))
+                                   for start in runs])
+            order = stream(seed, "order", epoch, len(windows)).permutation(len(rows))
+            windows.append(rows[order])
+        return windows
 
-    def _read(self, starts):
-        """The rows of the runs that begin at `starts`: images and labels, in the file's order."""
-        ends = [min(start + self.run, self.last) for start in starts]
-        n = sum(end - start for start, end in zip(starts, ends, strict=True))
-        images = np.empty((n, *self.images.shape[1:]), self.images.dtype)
-        labels = np.empty(n, self.labels.dtype)
-        filled = 0
-        for start, end in zip(starts, ends, strict=True):
-            place = slice(filled, filled + end - start)
-            images[place], labels[place] = self._read_rows(start, end)
-            filled += end - start
-        return images, labels
+    def _read(self, rows):
+        """Images of these rows, in the file's order, and where in it each of them is."""
+        by_number = np.argsort(rows)
+        at = np.empty(len(rows), int)
+        at[by_number] = np.arange(len(rows))
+        rows = rows[by_number]
+        images = np.empty((len(rows), *self.images.shape[1:]), self.images.dtype)
+        # together what lies in one run, and no further apart than HDF5 reads at once
+        cut = (np.diff((rows - self.first) // self.run) > 0) | (np.diff(rows) > self.chunk)
+        for first, last in pairwise([0, *np.flatnonzero(cut) + 1, len(rows)]):
+            if last > first:
+                read = self._read_rows(rows[first], rows[last - 1] + 1)
+                images[first:last] = read[rows[first:last] - rows[first]]
+        return images, at
 
-    def in_order(self, batch_size):
+    def in_order(self, batch_size, share=all_rows):
         """Batches in the order of the file, for evaluation."""
         for start in range(self.first, self.last, batch_size):
-            yield self._read_rows(start, min(start + batch_size, self.last))
+            labels = self.labels[start : min(start + batch_size, self.last)]
+            rows = share(len(labels))
+            yield self._read_rows(start + rows.start, start + rows.stop), labels
 
     def _read_rows(self, start, end):
-        """Images and labels of the rows. Raises UnreadableError."""
+        """Images of the rows. Raises UnreadableError."""
         try:
             images = self.images[start:end]
             check_finite(images, self.images.path, start)
         except UserError as problem:
             raise UnreadableError(str(problem)) from None
-        return images, self.labels[start:end]
+        return images
 
 
 def check_finite(images, name, first):

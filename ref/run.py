@@ -164,14 +164,15 @@ class Run:
     def one_pass(self, number, phase, label):
         """The rest of one pass over the training data."""
         size = self.setting["batch_size"]
-        batches = self.data.train.epoch(size, self.args.seed, number, skip=self.batch)
+        batches = self.data.train.epoch(size, self.args.seed, number, self.batch, self.ranks.rows)
         total = -(-len(self.data.train) // size)
         bar = tqdm(batches, desc=f"{label} {phase}", initial=self.batch, total=total, leave=False,
                    disable=None if self.tell else True)
         for images, labels in bar:
-            images, N = self.augment(images), len(labels)
-            rows = self.ranks.rows(N)
-            x, y = evaluation.batch_of(self.net, images[rows], labels[rows], self.xp, self.dtype)
+            N = len(labels)
+            rows = self.ranks.rows(N)  # the images are these alone
+            images = self.augment(images, rows, N)
+            x, y = evaluation.batch_of(self.net, images, labels[rows], self.xp, self.dtype)
             self.tally.add(self.net, self.trainer.step(x, y, phase, N=N), y)
             self.batch += 1
             if self.batch == total or self.trainer.t % training.CHECK_EVERY == 0:
@@ -208,14 +209,15 @@ class Run:
             discard_output()  # what could not be written must not fail again at the end
             raise
 
-    def augment(self, images):
-        """The batch as augmentation changes it: a function of the seed and the step."""
+    def augment(self, images, rows, N):
+        """These rows of a batch of N as augmentation changes it: a function of the seed and the
+        step."""
         how = self.config["augmentation"]
         area = how.get("resized_crop")
         if not how["crop_padding"] and how["flip"] == "none" and area is None:
             return images
         rng = stream(self.args.seed, "augmentation", self.trainer.t)
-        return augment(images, rng, how["crop_padding"], how["flip"], area)
+        return augment(images, rng, how["crop_padding"], how["flip"], area, rows, N)
 
     def evaluate(self, start):
         """Evaluate, record and return the epoch's row; changes nothing until all of it is there."""

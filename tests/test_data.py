@@ -5,6 +5,7 @@ import json
 import h5py
 import numpy as np
 import pytest
+from checks import assert_same_bits
 
 import data_prep.hdf5
 import ref.parts
@@ -126,6 +127,49 @@ def test_skipping_batches_changes_none_of_the_others(path, kind, batch_size):
     for skip in range(len(whole) + 2):
         rest = [labels.tolist() for _, labels in part.epoch(batch_size, 0, 1, skip)]
         assert rest == whole[skip:]
+
+
+@every_kind
+@pytest.mark.parametrize("batch_size", [1, 5, 7, N])
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_the_share_of_a_rank(path, kind, batch_size, ranks, monkeypatch):
+    """The images of its rows of the same batches, also after some that are done, and the labels of
+    all. Nothing is read that is further than a chunk from all of them."""
+    part = open_data(path, **KINDS[kind]).train
+    read = []
+    if kind != "in memory":
+        real = part._read_rows
+        monkeypatch.setattr(part, "_read_rows", lambda first, end: read.append((first, end))
+                            or real(first, end))
+    whole = list(part.epoch(batch_size, 0, 1))
+    for skip in (0, 2):
+        every = []
+        for rank in range(ranks):
+            def share(n, rank=rank):
+                return slice(n * rank // ranks, n * (rank + 1) // ranks)
+
+            read.clear()
+            given = list(part.epoch(batch_size, 0, 1, skip, share))
+            assert len(given) == max(0, len(whole) - skip)
+            for (images, labels), (of_all, said) in zip(given, whole[skip:], strict=True):
+                assert_same_bits(images, of_all[share(len(said))])
+                assert_same_bits(labels, said)
+            rows = np.concatenate([[], *(images[:, 0, 0, 0] for images, _ in given)])
+            for first, end in read:
+                inside = np.sort(rows[(rows >= first) & (rows < end)])
+                assert inside[0] == first and inside[-1] == end - 1
+                assert (np.diff(inside) <= CHUNK).all()
+            every += rows.tolist()
+        for rank in range(ranks):  # and in evaluation
+            given = part.in_order(batch_size, lambda n, r=rank: slice(n * r // ranks,
+                                                                      n * (r + 1) // ranks))
+            for (images, labels), (of_all, said) in zip(given, part.in_order(batch_size),
+                                                        strict=True):
+                n = len(said)
+                assert_same_bits(images, of_all[n * rank // ranks : n * (rank + 1) // ranks])
+                assert_same_bits(labels, said)
+        rest = np.concatenate([[], *(labels for _, labels in whole[skip:])])
+        assert sorted(every) == sorted(rest)
 
 
 def test_runs_come_one_by_one_in_a_random_order(path):

@@ -148,6 +148,26 @@ def test_a_run_of_two_ranks_is_that_of_one_process(place):
     assert_same_run(place / "two", place / "whole")
 
 
+STREAMING = """
+from functools import partial
+from ref import begin, train
+
+begin.open_data = partial(begin.open_data, memory_limit=0, window=200_000)
+train.main()
+"""
+
+
+def test_data_that_are_streamed_and_augmented(place):
+    """Each rank reads, cuts out and flips its own rows; the run is that of one process."""
+    (place / "streaming.py").write_text(STREAMING)
+    line = ["streaming.py", *LINE, "--epochs", "2", "--crop-padding", "2", "--flip", "horizontal"]
+    alone = subprocess.run([sys.executable, *line, "--out", "streamed"], cwd=place, text=True,
+                           env=ENVIRONMENT, check=True, capture_output=True).stdout
+    status, out, err = end(start(2, *line, "--mpi", "--out", "shared", cwd=place))
+    assert (status, err) == (0, "") and "crops" in out and "crops" in alone
+    assert_same_run(place / "shared", place / "streamed")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 @pytest.mark.parametrize("whom", ["mpiexec", 1])
 def test_a_signal_stops_all_with_a_checkpoint(place, number, whom):

@@ -100,11 +100,22 @@ def test_without_it_the_numbers_are_as_before():
     assert a.random() == b.random()
 
 
+@pytest.mark.parametrize("how", [(2, "horizontal"), (1, "vertical"), (0, "horizontal", 0.1)])
+def test_some_rows_of_a_batch_are_as_in_the_whole(how):
+    """What a rank does with its rows: as one process with all of them."""
+    images = rng().integers(0, 256, (7, 9, 8, 2), np.uint8)
+    whole = augment(images, rng(1), *how)
+    how = (*how, None)[:3]
+    for rows in (slice(0, 3), slice(3, 7), slice(2, 2)):
+        assert_same_bits(augment(images[rows], rng(1), *how, rows, 7), whole[rows])
+
+
 def test_a_run(command, tiny, here, monkeypatch):
     seen = []
     real = augmentation.resized_crops
     monkeypatch.setattr(augmentation, "resized_crops",
-                        lambda images, rng, area: seen.append(area) or real(images, rng, area))
+                        lambda images, rng, area, *rows: seen.append(area)
+                        or real(images, rng, area, *rows))
     line = ["ref.train", "--rule", "bp", "--arch", "dense 8, softmax 10", "--data", tiny,
             "--epochs", 1, "--resized-crop", 0.08]
     result = command(*line, "--out", "run")

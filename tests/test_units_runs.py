@@ -124,7 +124,7 @@ class Part:
     def __init__(self, x):
         self.x = x
 
-    def in_order(self, size):
+    def in_order(self, size, share):
         yield self.x, np.arange(len(self.x))
 
 
