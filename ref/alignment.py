@@ -41,12 +41,12 @@ def compare(trainer, x, y):
 
 def _of(name, ours, theirs):
     """Angles and ratios of norms of {l: array} to another, all angles first."""
-    pairs = {l: _pair(ours[l], theirs[l]) for l in sorted(ours)}
+    pairs = {l: angle_and_ratio(ours[l], theirs[l]) for l in sorted(ours)}
     return ({f"{name}angle_{l}": angle for l, (angle, _) in pairs.items()}
             | {f"{name}norm_ratio_{l}": ratio for l, (_, ratio) in pairs.items()})
 
 
-def _pair(u, v):
+def angle_and_ratio(u, v):
     """(the angle between two arrays in degrees, ‖u‖ / ‖v‖)."""
     u, v = (to_host(array).astype(np.float64).ravel() for array in (u, v))
     norms = np.linalg.norm(u), np.linalg.norm(v)

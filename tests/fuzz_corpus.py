@@ -46,6 +46,7 @@ BASES = {
     "runs.collect": ["run"],
     "runs.figure4": [*TINY, "--aux", "0", "--epochs", "1"],
     "runs.figure6_7": [*TINY, "--epochs", "1"],
+    "runs.inverses": [*TINY, "--epochs", "1", "--seeds", "0", "--examples", "1"],
     "runs.search": SEARCH[1:],
     "runs.table1": TABLE[1:],
 }

@@ -67,6 +67,7 @@ COMMANDS = {
     "python -m runs.figure2": [],
     "python -m runs.figure8": [],
     "python -m runs.figure4": [("0,64,512,1000", "0"), ("--epochs 30", "--epochs 1")],
+    "python -m runs.inverses": [("--epochs 40", "--epochs 1 --seeds 0 --examples 1")],
     "python -m runs.figure6_7": [("--epochs 50", "--epochs 1 --jobs 2")],
     "python -m runs.search": [("--configs 60 --epochs 5", "--configs 2 --epochs 1"),
                               ("--keep 5 --keep-epochs 30", "--keep 1 --keep-epochs 2"),
