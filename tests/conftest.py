@@ -22,6 +22,9 @@ import data_prep.hdf5  # noqa: E402
 from ref.common.command import STOPPING  # noqa: E402
 
 
+ROOT = Path(__file__).resolve().parents[1]
+
+
 class Result(NamedTuple):
     """How a command ended and what it wrote."""
 
@@ -53,6 +56,7 @@ class Commands:
 
     def refused(self, module, *arguments, names=()):
         """The command ends with status 2 and one line with `names` in it, and changes no file."""
+        assert Path.cwd() != ROOT  # where others may write at any time: take the fixture `here`
         before = content(Path.cwd())
         result = self(module, *arguments)
         assert result.status == 2, result

@@ -20,7 +20,7 @@ BP = ["--rule", "bp"]
     ("ref.watch", [" ", "--once"]), ("runs.collect", ["run", "--name", ""]),
     ("runs.table1", ["--out", ""]), ("ref.reference.cli", ["verify", ""]),
     ("ref.reference.cli", ["write", "", *BP, "--arch", "mnist-fc"])])
-def test_an_empty_argument_is_an_unset_variable(command, module, arguments):
+def test_an_empty_argument_is_an_unset_variable(command, here, module, arguments):
     command.refused(module, *arguments, names=["empty"])
 
 

@@ -70,7 +70,7 @@ def test_bench_writes_what_it_prints(command, tmp_path):
     (["--threads", "0"], ["--threads"]),
     (["--against", "cobol"], ["--against cobol", "torch"]),
 ])
-def test_what_cannot_be_timed(command, arguments, names):
+def test_what_cannot_be_timed(command, here, arguments, names):
     command.refused(BENCH, *arguments, names=names)
 
 

@@ -143,7 +143,7 @@ def test_reference_writer(device, here):
 
 
 @pytest.mark.slow
-def test_bench(device, command):
+def test_bench(device, command, here):
     """By events, with the device's own speed and the pool's peak."""
     result = command("runs.bench.__main__", *strict_runs.BENCH)
     assert result.status == 0 and "peak memory on the device 123 MiB" in result.out
