@@ -21,7 +21,6 @@ import data_prep.digits  # noqa: E402
 import data_prep.hdf5  # noqa: E402
 from ref.common.command import STOPPING  # noqa: E402
 
-
 ROOT = Path(__file__).resolve().parents[1]
 
 
