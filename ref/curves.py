@@ -146,9 +146,10 @@ class Panel:
     also: tuple = ()
 
 
-def panels(runs, what):
+def panels(runs, what, layers=None):
     """Rows of Panels, of the names in `what` (keys of QUANTITIES).
 
+    layers  the numbers of those that are shown; None for all
     Raises UsageError for an unknown name, or for something that none of the runs recorded.
     """
     found = []
@@ -158,16 +159,27 @@ def panels(runs, what):
         rows = _rows(runs, name)
         if not rows:
             raise UsageError(f"--what {name}: none of these runs recorded it: {HOW[name]}")
-        found += rows
+        found += _of_layers(rows, layers, name) if layers else rows
     return found
 
 
-def drawn(runs, what):
+def _of_layers(rows, layers, name):
+    """The panels of these layers, and those of parts of the data."""
+    there = {panel.layer for row in rows for panel in row}
+    if missing := [l for l in layers if l not in there and there != {None}]:
+        raise UsageError(f"--layers {','.join(map(str, missing))}: {name} are there of "
+                         f"{', '.join(map(str, sorted(there)))}")
+    kept = [[panel for panel in row if panel.layer in (None, *layers)] for row in rows]
+    return [[replace(p, beside=[line for q in row for line in q.lines]) if p.beside else p
+             for p in row] for row in kept if row]
+
+
+def drawn(runs, what, layers=None):
     """(the runs that are in a panel, notes for a reader: of what, and which runs lack something).
 
     Raises what panels raises.
     """
-    panels(runs, what)
+    panels(runs, what, layers)
     every, notes = set(), [ABOUT[name] for name in what if name in ABOUT]
     for name in what:
         there = {k for row in _rows(runs, name) for panel in row for k, _ in panel.lines}

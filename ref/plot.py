@@ -15,20 +15,21 @@ from pathlib import Path
 from . import chart, curves, legends, plots
 from .common import command
 from .common.called import called_as
-from .common.command import Parser, UsageError, check_ending, new_file_ending
+from .common.command import Parser, UsageError, check_ending, count, new_file_ending
 from .options import positive
 
 LETTERS = string.ascii_uppercase
 ROWS = 13  # lines of a chart in the terminal, at most
 
 
-def plot(*runs, what="error", out=None, top=None):
+def plot(*runs, what="error", out=None, top=None, layers=None):
     """Draw runs; returns the matplotlib Figure.
 
     runs  folders of runs, or what ref.fit and ref.load return
     what  "error", "loss", "angles", "norms", "inverse-loss", or several: ["error", "angles"]
     out   a .png or .svg file to write as well
     top   where the axes of errors and losses end, instead of at the data; they begin at 0 then
+    layers  numbers of the layers that are shown, of what every layer has; by default all
     Raises UserError: FolderError, UsageError for something that no run recorded, PlotsError where
     there is no matplotlib.
     """
@@ -36,7 +37,7 @@ def plot(*runs, what="error", out=None, top=None):
         raise UsageError("plot: name a run")
     kind = _kind(out) if out is not None else None
     what = [what] if isinstance(what, str) else what
-    made = plots.figure([_curves(run) for run in runs], what, top)
+    made = plots.figure([_curves(run) for run in runs], what, top, layers)
     if out is not None:
         plots.save(made, out, kind)
     return made
@@ -54,9 +55,9 @@ def _kind(path):
     return Path(path).suffix.lower().removeprefix(".")
 
 
-def frame(runs, what, width, unicode, colours, top=None):
+def frame(runs, what, width, unicode, colours, top=None, layers=None):
     """The lines of all panels, drawn with characters."""
-    runs, notes = curves.drawn(runs, what)
+    runs, notes = curves.drawn(runs, what, layers)
     letters = [LETTERS[k % len(LETTERS)] for k in range(len(runs))]
     hues = [plots.TERMINAL[run.rule] for run in runs]
     dashed = [run.schedule in plots.DASHES for run in runs]
@@ -65,7 +66,7 @@ def frame(runs, what, width, unicode, colours, top=None):
     legend = [f"\x1b[{hue}m{line}\x1b[0m" if colours else line
               for letter, hue, entry in zip(shown, hues, legends.one_by_one(runs), strict=True)
               for line in _wrapped(f"{letter} {entry}", width)]
-    panels = sum(curves.panels(runs, what), [])
+    panels = sum(curves.panels(runs, what, layers), [])
     yield from (*legend, "")
     for panel in panels:
         reach = curves.span(panel, top)
@@ -93,11 +94,18 @@ def _wrapped(text, width):
                          break_on_hyphens=False)
 
 
+def _numbers(text):
+    """An argparse type: layers, [2, 10, 19] of "2,10,19"."""
+    return [count(part) for part in text.split(",")]
+
+
 def parser():
     p = Parser(prog="python -m ref.plot", description=__doc__)
     p.add_argument("runs", nargs="+", metavar="RUN", help="a folder of ref.train")
     p.add_argument("--what", type=lambda text: text.split(","), default=["error"],
                    metavar="WHAT,...", help=f"{', '.join(curves.QUANTITIES)} (default error)")
+    p.add_argument("--layers", type=_numbers, metavar="L,...",
+                   help="show these layers alone, of what every layer has (default all)")
     p.add_argument("--png", type=new_file_ending(".png"), metavar="FILE", help="write a picture")
     p.add_argument("--svg", type=new_file_ending(".svg"), metavar="FILE", help="the same, scalable")
     p.add_argument("--top", type=positive, metavar="VALUE",
@@ -110,17 +118,18 @@ def parser():
 def work():
     args = parser().parse_args()
     runs = [curves.read(path) for path in args.runs]
-    curves.panels(runs, args.what)  # is it there? before anything is written
+    curves.panels(runs, args.what, args.layers)  # is it there? before anything is written
     for kind in ("png", "svg"):
         if path := getattr(args, kind):
-            plots.save(plots.figure(runs, args.what, args.top), path, kind)
+            plots.save(plots.figure(runs, args.what, args.top, args.layers), path, kind)
             command.tell(f"wrote {path}")
     if args.png or args.svg:
         return
     terminal = sys.stdout.isatty()
     plain = args.ascii or not terminal or "utf" not in (sys.stdout.encoding or "").lower()
     width = shutil.get_terminal_size((100, 24)).columns  # COLUMNS, where it is given
-    command.tell(*frame(runs, args.what, width, not plain, not plain, args.top), raw=True)
+    command.tell(*frame(runs, args.what, width, not plain, not plain, args.top, args.layers),
+                 raw=True)
 
 
 def main():

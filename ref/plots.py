@@ -165,15 +165,16 @@ def draw(axes, panel, looks, top=None):
                   in_layout=False)
 
 
-def figure(runs, what=("error",), top=None):
+def figure(runs, what=("error",), top=None, layers=None):
     """The matplotlib figure of the quantities `what` (curves.QUANTITIES) of runs (curves.Curves).
 
     top  where the axes of errors and losses end, which begin at 0 then
+    layers  those that are shown, or None for all
     Raises PlotsError, UsageError.
     """
     plt = pyplot()
-    runs, notes = curves.drawn(runs, what)
-    rows = [*aligned(curves.panels(runs, what))]
+    runs, notes = curves.drawn(runs, what, layers)
+    rows = [*aligned(curves.panels(runs, what, layers))]
     labels, numbers = legends.together(runs)
     looks = [style(run.rule, run.schedule, run.conv, k)
              for run, k in zip(runs, numbers, strict=True)]

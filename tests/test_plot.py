@@ -302,6 +302,25 @@ def test_a_long_legend_takes_nothing_from_the_panels(here):
     assert all(axes.get_window_extent().height > 100 for axes in figure.axes)
 
 
+def test_some_layers(command, here, digits):
+    """Of what every layer has; the axis is on what is shown; one that is not there is named."""
+    run = ref.fit("sdtp", "dense 8, dense 8, softmax 10", data=digits, epochs=1, angles=True,
+                  out="run")
+    whole = {axes.get_title() for axes in ref.plot(run, what="angles").axes}
+    some = {axes.get_title() for axes in ref.plot(run, what="angles", layers=[2]).axes}
+    assert some == {title for title in whole if title.endswith("layer 2")} and len(some) == 2
+    lines = [["ref.plot", "run", "--what", "error,inverse-loss", *more]
+             for more in ([], ["--layers", "3"])]
+    charts = [command(*line).out for line in lines]
+    for out, layers in zip(charts, ([2, 3], [3]), strict=True):
+        assert "train error" in out
+        assert re.findall(r"inverse loss, layer (\d)", out) == [str(l) for l in layers]
+    for given, named in (("1", "--layers 1: inverse-loss are there of 2, 3"), ("0", "--layers"),
+                         ("x", "--layers")):
+        command.refused("ref.plot", "run", "--what", "inverse-loss", "--layers", given,
+                        names=[named])
+
+
 def test_from_python(here, digits):
     """Runs in memory and in folders; a figure, and a file where one is asked for."""
     fit = ref.fit("fa", "dense 8, softmax 10", data=digits, epochs=2, angles=True, out="run")
