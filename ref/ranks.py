@@ -59,6 +59,9 @@ class Alone:
     def abort(self, status):
         pass
 
+    def lost_touch(self, error):
+        return False
+
     def fail(self):
         pass
 
@@ -156,6 +159,14 @@ class Ranks:
         if len(failed) < self.size and self.rank:
             raise UserError(self.who + one_line(problem)) from None
         raise problem
+
+    def lost_touch(self, error):
+        """Whether it says that a message to another rank failed: one is gone, most likely. Whoever
+        saw it go (watched.py) has time to say so first, and to end us."""
+        if not isinstance(error, self.MPI.Exception):
+            return False
+        time.sleep(2)
+        return True
 
     def abort(self, status):
         """End every rank at once, after a line that says why."""

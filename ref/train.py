@@ -235,6 +235,8 @@ def carry_out(run):
                    "--batch-size or network")
         elif backend.is_device_error(error):
             why = f"the device failed ({reason(error)})"
+        elif ranks.lost_touch(error):
+            why = f"no answer from another rank ({reason(error)})"
         elif isinstance(error, (OSError, DataFormatError)):
             why = reason(error)
         else:
@@ -264,8 +266,10 @@ def work():
     try:
         try:
             if args.mpi:
-                from . import mpi
+                from . import mpi, watched
 
+                out = args.resume or args.out or "the run's folder"
+                watched.go_on_in_child(f"go on with: python -m {MODULE} --mpi --resume {out}")
                 ranks = mpi.world()
             run = ranks.together(lambda: resume(args, ranks) if args.resume else start(args, ranks))
             if args.mpi and (line := mpi.opening(ranks)):
