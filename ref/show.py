@@ -1,6 +1,7 @@
 """What can be set about a rule, and what it is on a network: ref.train --rule dtp --show"""
 
 import textwrap
+from dataclasses import replace
 
 from . import architectures, begin, rules, settings
 from .common.command import UsageError
@@ -31,6 +32,8 @@ def lines(args):
     settings.check_used(setting, given)
     options = settings.of_rule(rules.get(args.rule), _network(args, setting)) | {
         option.name: option for option in (*settings.OPTIMIZER, settings.BATCH_SIZE)}
+    options["optimizer"] = replace(options["optimizer"],
+                                   choices=rules.get(args.rule).optimizers)
     unused = OF_OTHERS if setting["optimizer"] == "adam" else OF_ADAM
     shown = [name for name in setting if name in options and not name.endswith(unused)]
     slow = settings.over_epochs()

@@ -29,6 +29,7 @@ def test_all_that_a_run_would_have(command, here, rule):
         expected = setting[name]
         assert value == (f"{expected:g}" if isinstance(expected, float) else str(expected))
         assert not given
+    assert f"[{' | '.join(rules.get(rule).optimizers)}]" in " ".join(result.out.split())
     assert result.out.startswith(f"{rule} on {arch}; hyperparameters: {source}\n")
     assert not list(here.iterdir())
 
