@@ -117,11 +117,12 @@ def begin(args, data=None, ranks=ALONE):
     if args.normalise != "none" and rules.get(args.rule).trainer:
         raise UsageError(f"--normalise {args.normalise}: {args.rule} takes inputs in [0, 1]")
     net, scale = build(args.arch, args.rule, setting, data), None
-    if args.normalise == "channels":
+    if args.normalise != "none":
         if architectures.is_autoencoder(net):
-            raise UsageError("--normalise channels: an autoencoder reconstructs its inputs as they "
-                             "are")
-        scale = normalisation.measured(data.train)
+            raise UsageError(f"--normalise {args.normalise}: an autoencoder reconstructs its "
+                             "inputs as they are")
+        scale = (normalisation.measured(data.train) if args.normalise == "channels"
+                 else normalisation.symmetric(data.in_shape[-1]))
         net = normalisation.of_network(net, scale)
     trainer = new_trainer(args, setting, net, ranks)
     said = transplant.apply(first, trainer, args) if first else ()

@@ -48,7 +48,8 @@ def opening(out, config, data):
     changed += [f"{how['flip']} flips"] if how["flip"] != "none" else []
     yield (f"{data.name}: {len(data.train)} train and {len(data.test)} test examples"
            + (f", trained on with {' and '.join(changed)}" if changed else "")
-           + (", inputs normalised by channel" if config.get("normalisation") else "")
+           + {"none": "", "channels": ", inputs normalised by channel",
+              "symmetric": ", inputs in [-1, 1]"}[arguments.get("normalise", "none")]
            + f"; results in {out}")
     yield from schedules.never(setting, rules.get(arguments["rule"]).trains,
                                arguments["epochs"] or schedules.DEFAULT_EPOCHS)

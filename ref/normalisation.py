@@ -1,10 +1,11 @@
-"""Inputs with mean 0 and deviation 1, channel by channel.
+"""Inputs with mean 0 and deviation 1, channel by channel; or between -1 and 1.
 
     h_0 = (x - μ_c) / s_c         c the channel of a pixel, x in [0, 1] for images of bytes
 
 μ and s are those of all pixels of the training part, without what is set apart for validation:
 nothing that a result is measured on goes into them. They are numbers of the network, so that
-training, evaluation and prediction use the same; config.json keeps them.
+training, evaluation and prediction use the same; config.json keeps them. "symmetric" has
+μ = s = 1/2 whatever the data: images of bytes come to lie in [-1, 1].
 """
 
 from dataclasses import replace
@@ -14,7 +15,7 @@ import numpy as np
 from .backend import get_xp
 
 BATCH = 1000  # examples that are looked at together
-KINDS = ("none", "channels")
+KINDS = ("none", "channels", "symmetric")
 
 
 def measured(part):
@@ -35,6 +36,11 @@ def measured(part):
         n += len(x)
     deviation = np.sqrt(square / n)
     return {"mean": mean.tolist(), "deviation": np.where(deviation > 0, deviation, 1.0).tolist()}
+
+
+def symmetric(channels):
+    """The same of x in [0, 1] that shall lie in [-1, 1]."""
+    return {"mean": [0.5] * channels, "deviation": [0.5] * channels}
 
 
 def of_network(net, found):

@@ -116,7 +116,8 @@ def parser():
                         "stretched to its size")
     p.add_argument("--normalise", choices=NORMALISATIONS, default="none",
                    help="channels: take the training images' mean off each channel of the inputs, "
-                        "and divide by their deviation (default %(default)s)")
+                        "and divide by their deviation; symmetric: from [0, 1] to [-1, 1] (default "
+                        "%(default)s)")
     add_setting_arguments(p)
     return p
 

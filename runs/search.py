@@ -7,20 +7,24 @@ more --configs, --epochs or --keep add to what is there. A configuration is a fu
 alpha and sigma uniformly (NOTES.md, reading 30).
 """
 
+import argparse
 import math
 import shlex
 
 import numpy as np
 
-from ref import architectures, hyperparameters, rules, train
+from ref import architectures, hyperparameters, rules, settings, train
 from ref.common.command import UsageError, count, say, seed, tell
 from ref.data import open_data
+from ref.normalisation import KINDS
+from ref.rules.rule import Option
 from ref.settings import resolve
 
 from . import command, figure5, jobs, output, records
 
+NORMALISE = Option("normalise", "", choices=KINDS)
 MOST = 10_000  # configurations, each of which gets a process and a folder
-LOG_UNIFORM = ("lr", "inverse_lr")
+LOG_UNIFORM = ("lr", "inverse_lr", "feedback_scale")
 ORDER = ("lr", "beta1", "beta2", "epsilon", "inverse_lr", "inverse_beta1", "inverse_beta2",
          "inverse_epsilon", "alpha", "sigma", "batch_size")
 
@@ -40,6 +44,9 @@ def parser():
                    help="epochs of those in all (default: no more than the others)")
     p.add_argument("--wider", action="store_true",
                    help="draw from hyperparameters.WIDER, not Table 4; the outputs say so")
+    p.add_argument("--vary", type=varied, action="append", default=[], metavar="OPTION=VALUES",
+                   help="draw another option too, or from other values: batch_size=16,50,200, "
+                        "lr=1e-4:1e-2, normalise=none,channels; may be given again")
     p.add_argument("--search-seed", type=seed, default=0, help="default %(default)s")
     p.add_argument("--seed", type=seed, default=0, help="of every run (default %(default)s)")
     group = p.add_mutually_exclusive_group()
@@ -51,14 +58,35 @@ def parser():
     return p
 
 
+def varied(text):
+    """An argparse type: (option, list of values or (low, high)) of "lr=1e-4:1e-2"."""
+    key, _, values = text.partition("=")
+    key = key.removeprefix("--").replace("-", "_")
+    option = settings.every().get(key, {"normalise": NORMALISE}.get(key))
+    if option is None or not values:
+        raise argparse.ArgumentTypeError(f"{text!r} is not OPTION=VALUE,VALUE or OPTION=LOW:HIGH "
+                                         "with an option of a rule, batch_size or normalise")
+    try:
+        if ":" in values:
+            low, high = (float(option.value(v)) for v in values.split(":"))
+            if not 0 < low < high:
+                raise ValueError(f"{values} is not LOW:HIGH, numbers above 0")
+            return key, (low, high)
+        return key, [option.value(v) for v in values.split(",")]
+    except (ValueError, TypeError) as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from None
+
+
 def draw(search_seed, number, ranges):
-    """Configuration `number`: a value for each of ORDER that the ranges have, four digits each.
+    """Configuration `number`: a value for each of ORDER that the ranges have, and for what else
+    they have, four digits each.
 
     Every value has a random number of its own, drawn whether it is used or not, so that the
     configurations of all rules and ranges correspond.
     """
     setting = {}
-    for key, u in zip(ORDER, np.random.default_rng([search_seed, number]).random(len(ORDER)),
+    keys = (*ORDER, *sorted(set(ranges) - set(ORDER)))
+    for key, u in zip(keys, np.random.default_rng([search_seed, number]).random(len(keys)),
                       strict=True):
         values = ranges.get(key, ranges.get(key.removeprefix("inverse_")))
         if isinstance(values, list):
@@ -73,7 +101,8 @@ def draw(search_seed, number, ranges):
 def options(setting):
     """A setting as ref.train's options."""
     return [word for key, value in setting.items()
-            for word in (f"--{key.replace('_', '-')}", f"{value:g}")]
+            for word in (f"--{key.replace('_', '-')}",
+                         value if isinstance(value, str) else f"{value:g}")]
 
 
 class Search:
@@ -86,9 +115,14 @@ class Search:
         setting, _ = resolve(args.rule, args.arch, schedule=args.schedule)
         self.schedule = setting.get("schedule")
         batch = {"batch_size": setting["batch_size"]}  # Table 4 has none: what is used here today
-        ranges = hyperparameters.WIDER if args.wider else hyperparameters.TABLE_4
+        extra = dict(args.vary)
+        for key in extra:
+            if key not in setting and key != "normalise":
+                raise UsageError(f"--vary {key}: the rule {args.rule} has no such option")
+        ranges = (hyperparameters.WIDER if args.wider else hyperparameters.TABLE_4) | extra
         self.settings = [
-            {k: v for k, v in draw(args.search_seed, i, ranges).items() if k in setting}
+            {k: v for k, v in draw(args.search_seed, i, ranges).items()
+             if k in setting or k in extra}
             | {k: v for k, v in batch.items() if k not in ranges} for i in range(args.configs)]
         held_out = 0 if args.select_on_test else args.validation
         data = open_data(train.find_data(args.data), held_out)
@@ -97,6 +131,8 @@ class Search:
                        else 100 * (1 - 1 / len(data.classes)))
         self.selected_on = "test" if args.select_on_test else "validation"
         special = ["wider"] * args.wider + ["on-test"] * args.select_on_test
+        if extra:
+            special.append("-".join(["vary", *sorted(extra)]))
         if args.search_seed:
             special.append(f"searchseed{args.search_seed}")
         self.name = "_".join(["search", records.name_of(
@@ -114,6 +150,7 @@ class Search:
                 continue
             theirs = record.config["hyperparameters"] | {
                 "validation": record.config["arguments"].get("validation", 0),
+                "normalise": record.config["arguments"].get("normalise", "none"),
                 "digest": record.config["data"].get("digest")}
             ours = setting | {"validation": held_out, "digest": digest}
             for key, value in ours.items():
@@ -192,7 +229,9 @@ class Search:
         output.write_about(
             place / "search.json", "runs.search", rule=self.args.rule, schedule=self.schedule,
             arch=self.args.arch, data=self.args.data, seed=self.args.seed,
-            ranges="wider than Table 4" if self.args.wider else "Table 4",
+            ranges="; ".join(["wider than Table 4" if self.args.wider else "Table 4", *(
+                f"{key} {' to '.join(map(str, v)) if isinstance(v, tuple) else v}"
+                for key, v in self.args.vary)]),
             selected_on=self.selected_on, chance=self.chance,
             epochs=self.args.epochs, keep=self.args.keep, keep_epochs=self.args.keep_epochs)
         output.picture(place / "histogram.png",

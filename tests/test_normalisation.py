@@ -140,3 +140,15 @@ def test_exported_to_torch(digits, tmp_path):
     made = export(run, "module")
     got = made(torch.tensor(x.transpose(0, 3, 1, 2) / np.float32(255))).detach().numpy()
     assert_close(got, run.activities(x)[2], 1e-5)
+
+
+def test_symmetric(command, here, tiny):
+    """Whatever the data: images of bytes lie between -1 and 1, and a run says so."""
+    run = ref.fit("bp", "softmax 10", data=tiny, epochs=1, normalise="symmetric", seed=1)
+    black, white = np.zeros((1, 28, 28, 1), np.uint8), np.full((1, 28, 28, 1), 255, np.uint8)
+    assert (run.activities(black)[0] == -1).all()
+    assert (run.activities(white)[0] == 1).all()
+    result = command("ref.train", "--rule", "bp", "--arch", "softmax 10", "--data", tiny,
+                     "--epochs", 1, "--normalise", "symmetric", "--out", "run")
+    assert result.status == 0 and "inputs in [-1, 1]" in result.out
+    assert command("ref.evaluate", "run").status == 0

@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+from seldom import slow_but
 
 import ref
 from ref import architectures, folder, rules
@@ -73,7 +74,8 @@ def test_the_loss_is_of_the_reconstruction():
     assert found[2]["loss"] == pytest.approx((h**2).sum(axis=1).mean())
 
 
-@pytest.mark.parametrize("row", ["sdtp-alternating", "ao-sdtp-parallel"])
+@pytest.mark.parametrize("row", slow_but(
+    ["sdtp-alternating"], ["sdtp-alternating", "ao-sdtp-parallel"]))
 def test_the_command(command, here, tiny, row):
     """Two runs a seed; frozen inverses are those that were drawn; a row for each inverse."""
     line = ["runs.inverses", "--data", tiny, "--row", row, "--epochs", 1, "--seeds", "0,1",

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ref import begin, hyperparameters, train
-from runs import jobs, search
+from ref import begin, hyperparameters, normalisation, train
+from runs import jobs, search, searches
 from runs.command import STOPPED
 
 NAME = "search_dense-8-softmax-10_sdtp-parallel_tiny"
@@ -247,3 +247,29 @@ def test_another_search_in_the_same_place(run, command, here, tiny):
                     tiny, "--configs", 1, "--epochs", 1, "--validation", 40,
                     names=["validation", "50", "40"])
     command.refused("runs.figure5", "--out", "empty", names=["empty"])
+
+
+def test_other_options_are_drawn_too(command, here, tiny):
+    """Words, lists and ranges; what else is drawn stays as it was without them."""
+    line = ["runs.search", "--rule", "fa", "--arch", "dense 6, softmax 10", "--data", tiny,
+            "--configs", 3, "--epochs", 1, "--validation", 50]
+    vary = ["--vary", "batch_size=10,20", "--vary", "normalise=none,symmetric", "--vary",
+            "feedback_scale=0.5:4", "--vary", "feedback-law=normal,liao2016"]
+    assert command(*line).status == 0
+    result = command(*line, *vary)
+    assert result.status == 0 and "--normalise" in result.out.splitlines()[-1], result
+    tables = []
+    for name in ("", "_vary-batch_size-feedback_law-feedback_scale-normalise"):
+        about, rows = searches.read(f"runs/out/results/search_dense-6-softmax-10_fa_tiny{name}")
+        tables.append([searches.setting_of(row) for row in rows])
+    assert "batch_size [10, 20]" in about["ranges"] and "scale 0.5 to 4.0" in about["ranges"]
+    for usual, more in zip(*tables, strict=True):
+        assert {key: more[key] for key in usual if key != "batch_size"} == {
+            key: usual[key] for key in usual if key != "batch_size"}
+        assert more["batch_size"] in ("10", "20") and 0.5 <= float(more["feedback_scale"]) <= 4
+        assert more["normalise"] in normalisation.KINDS and more["feedback_law"] != "as-weights"
+    assert len({row["feedback_scale"] for row in tables[1]}) == 3
+    for bad, named in (("sigma=1,2", "fa has no such option"), ("magic=1", "OPTION=VALUE"),
+                       ("lr=2:1", "LOW:HIGH"), ("batch_size=0", "batch_size=0"),
+                       ("normalise=twice", "twice"), ("lr", "OPTION=VALUE")):
+        command.refused(*line, "--vary", bad, names=[named])

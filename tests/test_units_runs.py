@@ -128,6 +128,24 @@ class Part:
         yield self.x, np.arange(len(self.x))
 
 
+def test_how_feedback_alignment_draws_its_feedback():
+    """The law's deviation and range, times feedback_scale; W is drawn as without them."""
+    usual = ref.Trainer("fa", "mnist-fc").params
+    for options, deviation, most in (
+            ({}, np.sqrt(2 / 512), np.sqrt(6 / 512)),
+            ({"feedback_law": "normal"}, np.sqrt(2 / 512), 1),
+            ({"feedback_law": "liao2016"}, 1 / np.sqrt(3), 1),
+            ({"feedback_law": "normal", "feedback_scale": 4.0}, 4 * np.sqrt(2 / 512), 4),
+            ({"feedback_scale": 0.5}, np.sqrt(2 / 512) / 2, np.sqrt(6 / 512) / 2)):
+        params = ref.Trainer("fa", "mnist-fc", **options).params
+        B = params["B"][3]
+        assert B.std() == pytest.approx(deviation, rel=0.02) and abs(B).max() <= most
+        assert (abs(B).max() > 3 * deviation) == (options.get("feedback_law") == "normal")
+        assert_same_bits(params["W"], usual["W"])
+    assert_same_bits(ref.Trainer("fa", "mnist-fc", feedback_scale=2.0).params["B"][3],
+                     2 * usual["B"][3])
+
+
 def test_signed_feedback_has_the_signs_of_the_first_weights(command, tiny, here):
     """... and one size for each layer, and stays."""
     trainer = ref.Trainer("fa", "resnet18-cifar", feedback_law="xiao2018-signed")
