@@ -27,11 +27,13 @@ NUMBERS = {
     "--inverse-lr-milestones": ["0", "a", *NAN],
     "--inverse-steps": ["0", "1.5", *NAN], "--inverse-pretraining": ["-1", "1.5", *NAN],
     "--inverse-beta1": ["1", *NAN], "--inverse-beta2": ["1", *NAN],
-    "--feedback-scale": ["0", "-1", *NAN], "--alpha": ["-1", *NAN], "--sigma": ["-1", *NAN], "--mu": ["-1", "1.5", *NAN],
+    "--feedback-scale": ["0", "-1", *NAN],
+    "--alpha": ["-1", *NAN], "--sigma": ["-1", *NAN], "--mu": ["-1", "1.5", *NAN],
     "--aux": ["-1", "2.5", *NAN], "--crop-padding": ["-1", "0.5", *NAN],
     "--resized-crop": ["0", "1.5", *NAN],
 }
-RULE_WITH = {"--feedback-scale": "fa", "--alpha": "dtp", "--mu": "hybrid", "--aux": "ao-sdtp"}  # otherwise sdtp
+RULE_WITH = {"--alpha": "dtp", "--mu": "hybrid", "--aux": "ao-sdtp",
+             "--feedback-scale": "fa"}  # otherwise sdtp
 
 
 @pytest.mark.parametrize(("option", "value"), [(o, v) for o, vs in NUMBERS.items() for v in vs])
