@@ -170,8 +170,9 @@ def _of_layers(rows, layers, name):
         raise UsageError(f"--layers {','.join(map(str, missing))}: {name} are there of "
                          f"{', '.join(map(str, sorted(there)))}")
     kept = [[panel for panel in row if panel.layer in (None, *layers)] for row in rows]
-    return [[replace(p, beside=[line for q in row for line in q.lines]) if p.beside else p
-             for p in row] for row in kept if row]
+    angles = [line for row in kept for p in row if p.ends for line in p.lines]
+    return [[replace(p, beside=angles if p.ends else [line for q in row for line in q.lines])
+             if p.beside else p for p in row] for row in kept if row]
 
 
 def drawn(runs, what, layers=None):

@@ -307,7 +307,9 @@ def test_some_layers(command, here, digits):
     run = ref.fit("sdtp", "dense 8, dense 8, softmax 10", data=digits, epochs=1, angles=True,
                   out="run")
     whole = {axes.get_title() for axes in ref.plot(run, what="angles").axes}
-    some = {axes.get_title() for axes in ref.plot(run, what="angles", layers=[2]).axes}
+    shown = ref.plot(run, what="angles", layers=[2]).axes
+    some = {axes.get_title() for axes in shown}
+    assert len({axes.get_ylim() for axes in shown}) == 1  # one axis of all angles
     assert some == {title for title in whole if title.endswith("layer 2")} and len(some) == 2
     lines = [["ref.plot", "run", "--what", "error,inverse-loss", *more]
              for more in ([], ["--layers", "3"])]
