@@ -41,12 +41,27 @@ def runs_of(arch, rule, schedule, seed=None):
         arch, rule, schedule) and seed in (None, r.seed) and not records.differences(r)]
 
 
+PLOTTED = ("resnet20",)  # networks whose recorded runs ref.plot has drawn
+
+
 def test_every_summary_is_known():
     """A new one needs a check here."""
     assert set(TABLES) == {"table1.csv", "figure2.csv", "figure8.csv", "figure6.csv", "figure7.csv",
                            "figure5.csv", "figure4_cifar-fc-parallel.csv"}
     assert {p.stem for p in RESULTS.glob("*.json")} == {Path(t).stem for t in TABLES} - {"table1"}
-    assert {p.stem for p in RESULTS.glob("*.png")} == {p.stem for p in RESULTS.glob("*.json")}
+    drawn = {p.stem for p in RESULTS.glob("*.json")} | set(PLOTTED)
+    assert {p.stem for p in RESULTS.glob("*.png")} == drawn
+
+
+@pytest.mark.parametrize("arch", PLOTTED)
+def test_pictures_of_runs(arch):
+    """They stand on the page of what the results say, with the command that draws them, and have
+    runs to be drawn from."""
+    page = (RESULTS / "discussion.md").read_text()
+    assert f"({arch}.png)" in page and f"runs/results/{arch}.png" in page
+    found = [r for r in records.read_all(RESULTS) if r.arch == arch and "angle_1" in r.rows[0]]
+    assert {"bp", "sign-symmetry", "fa"} <= {r.rule for r in found}
+    assert len({(r.data, r.epochs, r.seed) for r in found}) == 1
 
 
 @pytest.fixture
