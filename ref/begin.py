@@ -9,15 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import (
-    architectures,
-    imported,
-    normalisation,
-    rules,
-    settings,
-    training,
-    transplant,
-)
+from . import architectures, imported, normalisation, rules, settings, training, transplant
 from .augmentation import FLIPS
 from .backend import select, to_device
 from .common.command import UsageError

@@ -13,17 +13,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from . import (
-    architectures,
-    backend,
-    checkpoint,
-    folder,
-    lines,
-    rules,
-    show,
-    training,
-    transplant,
-)
+from . import architectures, backend, checkpoint, folder, lines, rules, show, training, transplant
 from .augmentation import FLIPS
 from .begin import CROP_PADDING, SPLITS, begin, build, first_of, new_trainer, split_seed
 from .common import command, version
@@ -269,7 +259,8 @@ def work():
             if args.mpi:
                 from . import mpi, watched
 
-                out = args.resume or args.out or "the run's folder"
+                out = args.resume or args.out
+                out = shlex.quote(out) if out else "RUN, the run's folder"
                 watched.go_on_in_child(f"go on with: python -m {MODULE} --mpi --resume {out}")
                 ranks = mpi.world()
             run = ranks.together(lambda: resume(args, ranks) if args.resume else start(args, ranks))

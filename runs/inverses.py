@@ -38,7 +38,6 @@ STEP = 1e-30  # of complex steps: no difference is taken, so it can't be too sma
 def parser():
     p = command.parser("runs.inverses", __doc__)
     p.add_argument("--data", default="mnist", metavar="NAME|FILE", help="default %(default)s")
-    p.add_argument("--net", choices=("fc", "lc"), default="fc", help="default %(default)s")
     p.add_argument("--row", default="sdtp-alternating", metavar="ROW",
                    help="a row of Table 1 with inverses (default %(default)s)")
     p.add_argument("--epochs", type=count, default=40, help="default %(default)s")
@@ -122,7 +121,8 @@ def summary(rows):
 
 
 def work(args):
-    column, data = table1.column_of(args.data, args.net)
+    # of images of maps, a Jacobian has hundreds of millions of entries
+    column, data = table1.column_of(args.data, "fc")
     table1.check_rows([args.row], column)
     if not rules.get(paper.method(args.row)[0]).noise == "V":
         raise UsageError(f"--row {args.row}: it has no inverses; there are " + ", ".join(
@@ -134,8 +134,8 @@ def work(args):
             job = table1.job_of(column, data, args.row, seed, args, other, parameters=True)
             todo[inverses, seed] = replace(job, arguments=(*job.arguments, "--angles"))
     outcomes = table1.train_and_record(todo, args)
-    rows = [row for (inverses, _), job in todo.items() if outcomes[inverses, _].state == "done"
-            for row in rows_of(records.read(job.out), inverses, data, args.examples)]
+    rows = [row for key, job in todo.items() if outcomes[key].state == "done"
+            for row in rows_of(records.read(job.out), key[0], data, args.examples)]
     for (inverses, seed), outcome in outcomes.items():
         if outcome.state != "done":
             tell(f"{inverses}, seed {seed} {outcome.state}: {outcome.reason}")

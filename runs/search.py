@@ -68,6 +68,8 @@ def varied(text):
                                          "with an option of a rule, batch_size or normalise")
     try:
         if ":" in values:
+            if option.whole:
+                raise ValueError("whole numbers are drawn from a list: VALUE,VALUE")
             low, high = (float(option.value(v)) for v in values.split(":"))
             if not 0 < low < high:
                 raise ValueError(f"{values} is not LOW:HIGH, numbers above 0")

@@ -93,7 +93,12 @@ def test_the_command(command, here, tiny, row):
         name = f"mnist-fc_{row}{other}_tiny_seed1".replace("_inverse", "-inverse")
         kept = folder.read_parameters(f"runs/out/work/{name}")
         assert all((kept[f"V_{l}"] == V).all() == (kind == "frozen") for l, V in drawn.items())
+    with open(f"runs/out/work/mnist-fc_{row}_tiny_seed1/metrics.csv") as file:
+        (metrics,) = csv.DictReader(file)
     for r in rows:
+        if (r["inverses"], r["seed"]) == ("trained", "1"):  # g_l gives the target of layer l - 1
+            assert float(r["angle_of_dW"]) == float(metrics[f"angle_{int(r['layer']) - 1}"])
+            assert float(r["last_test_error"]) == float(metrics["test_error"])
         assert 0 < float(r["angle_of_dW"]) < 180 and 0 < float(r["to_inverse"]) < 180
 
 

@@ -271,5 +271,6 @@ def test_other_options_are_drawn_too(command, here, tiny):
     assert len({row["feedback_scale"] for row in tables[1]}) == 3
     for bad, named in (("sigma=1,2", "fa has no such option"), ("magic=1", "OPTION=VALUE"),
                        ("lr=2:1", "LOW:HIGH"), ("batch_size=0", "batch_size=0"),
+                       ("batch_size=10:200", "from a list"),
                        ("normalise=twice", "twice"), ("lr", "OPTION=VALUE")):
         command.refused(*line, "--vary", bad, names=[named])
