@@ -19,6 +19,8 @@ import numpy as np
 from .backend import get_xp, to_host
 from .common.command import UserError, one_line
 
+LARGE = 1 << 16  # numbers of an array whose sum takes much longer than its latency
+
 
 class Elsewhere(Exception):
     """Another rank has failed, and says so; `status` is the exit status of all."""
@@ -92,25 +94,43 @@ class Ranks:
     def average(self, grads, n, N):
         """Put the mean over all N rows in the place of each mean over this rank's n rows.
 
-        grads  {name: array}, of one dtype, with the same names and shapes on every rank; on the
-               host each entry is replaced by a view of the buffer, until the next call
+        grads  {name: array}, of one dtype, with the same names and shapes on every rank. On the
+               host the arrays themselves are changed, or their entries replaced by views of the
+               buffer, until the next call
 
-        The mean is Σ_r (n_r / N) grads_r, summed in one flat buffer.
+        The mean is Σ_r (n_r / N) grads_r. A sum has a latency, so small arrays go together in one
+        flat buffer; large ones are summed where they lie, which saves a copy of each.
         """
-        first = next(iter(grads.values()))
-        xp = get_xp(first) if self.on_device else np
-        size = sum(array.size for array in grads.values())
-        buffer = self.buffer.get(first.dtype)
-        if buffer is None or buffer.size < size:
-            buffer = self.buffer[first.dtype] = xp.empty(size, first.dtype)
-        start, places = 0, {}
+        share, xp = n / N, get_xp(next(iter(grads.values()))) if self.on_device else np
+        together = {}
         for name, array in grads.items():
-            place = places[name] = buffer[start : start + array.size].reshape(array.shape)
-            xp.multiply(array if self.on_device else to_host(array), n / N, out=place)
+            place = array if self.on_device else to_host(array)
+            if place.size < LARGE:
+                together[name] = place
+                continue
+            if not (place.flags.c_contiguous and place.flags.writeable):
+                place = place.copy(order="C")
+            place *= share
+            self.comm.Allreduce(self.MPI.IN_PLACE, place)
+            grads[name] = get_xp(array).asarray(place)  # no copy on the host
+        if not together:
+            return
+        start, buffer = 0, self._buffer(xp, together)
+        for name, array in together.items():
+            place = together[name] = buffer[start : start + array.size].reshape(array.shape)
+            xp.multiply(array, share, out=place)
             start += array.size
-        self.comm.Allreduce(self.MPI.IN_PLACE, buffer[:size])
-        for name, place in places.items():
-            grads[name] = get_xp(grads[name]).asarray(place)  # no copy back on the host
+        self.comm.Allreduce(self.MPI.IN_PLACE, buffer)
+        for name, place in together.items():
+            grads[name] = get_xp(grads[name]).asarray(place)
+
+    def _buffer(self, xp, arrays):
+        """Flat memory for all of {name: array} of one dtype, kept from step to step."""
+        size = sum(array.size for array in arrays.values())
+        dtype = next(iter(arrays.values())).dtype
+        if dtype not in self.buffer or self.buffer[dtype].size < size:
+            self.buffer[dtype] = xp.empty(size, dtype)
+        return self.buffer[dtype][:size]
 
     def sums(self, array):
         """The sum of one array, a new one, over the ranks that have rows of the batch."""

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 import data_prep.digits
+from ref import ranks
 from ref.common.command import UsageError
 from ref.ranks import ALONE
 
@@ -67,6 +68,23 @@ def test_every_rule_is_that_of_one_process(ranked, n, case):
         for name, array in alone.items():
             error = np.abs(ranked[n][f"{dtype} {case} {name}"] - array).max(initial=0)
             assert error <= limit * max(np.abs(array).max(initial=0), 1e-30), (name, error)
+
+
+@pytest.mark.parametrize("large", [1, 7, 100])
+def test_gradients_of_any_layout_are_averaged(monkeypatch, large):
+    """In columns, read-only, a part of a larger array that stays as it is."""
+    from mpi4py import MPI
+
+    monkeypatch.setattr(ranks, "LARGE", large)
+    whole = np.arange(24.0).reshape(4, 6)
+    given = {"columns": np.asfortranarray(whole), "part": whole[:, ::2], "small": np.ones(3),
+             "one": np.broadcast_to(np.float64(2), (3, 4)), "rows": whole.copy()}
+    expected = {name: array / 4 for name, array in given.items()}
+    found, before = dict(given), whole.copy()
+    ranks.Ranks(MPI, MPI.COMM_SELF).average(found, 2, 8)
+    for name, array in expected.items():
+        assert np.array_equal(found[name], array), name
+    assert np.array_equal(whole, before)
 
 
 # ---- runs ----------------------------------------------------------------------------------------
