@@ -121,6 +121,25 @@ def order(rows):
                           f"{ours[low]:.2f}, {ours[high]:.2f}") for low, high in wrong])
 
 
+def told_apart(rows):
+    """What the seeds say of the order: methods whose ranges overlap, and those with one seed."""
+    rows = sorted((row for row in rows if row["seeds"]), key=lambda row: row["test"])
+    name = {id(row): row["method"].replace(",", "") for row in rows}  # which has commas of its own
+    several = [row for row in rows if row["seeds"] > 1]
+    if not several:
+        return
+    pairs = []
+    for i, row in enumerate(several, 1):
+        above = [name[id(other)] for other in several[i:] if other["test_low"] <= row["test_high"]
+                 and row["test_low"] <= other["test_high"]]
+        if above:
+            pairs.append(f"{name[id(row)]} and {', '.join(above)}")
+    yield f"Ranges overlap, so the order is open: {'; '.join(pairs) or 'none'}."
+    if single := [name[id(row)] for row in rows if row["seeds"] == 1]:
+        yield f"One seed, so no range: {', '.join(single)}."
+    yield ""
+
+
 def tables(groups):
     """{column: {whose: the table's rows}} of {whose: cells}."""
     return {column: {whose: list(table1.table(column, paper.DATA[column.split("-")[0]],
@@ -155,6 +174,10 @@ def table_1(found):
         yield from (f"### {paper.COLUMNS[column]}", "")
         if any(row["seeds"] or row["diverged"] for rows in by_whose.values() for row in rows):
             yield from markdown(HEADER, table_lines(merged(by_whose), len(filled(by_whose)) > 1))
+            for whose, rows in filled(by_whose).items():
+                lines = list(told_apart(rows))
+                yield from [f"Of {whose} runs:"] if lines and len(filled(by_whose)) > 1 else []
+                yield from lines
         else:
             yield from (f"Not run: none of the {len(paper.TABLE_1[column])} methods is here.", "")
 

@@ -111,6 +111,21 @@ def test_verdict_and_order(page):
     assert "| FA | DFA | 1.85, 2.75 | 2.21, 1.00 |" in order
 
 
+def test_what_the_seeds_do_not_tell_apart(page):
+    """Methods whose ranges overlap, and the ones with a single seed, below the table."""
+    bests = {"bp": (1.5, 1.7), "dfa": (1.9, 2.0), "fa": (2.0, 2.3), "dtp-alternating": (2.15, 2.25),
+             "sdtp-parallel": (2.4, 2.5), "sdtp-alternating": (9.0,)}
+    for row, errors in bests.items():
+        for seed, error in enumerate(errors):
+            make(OUT / f"{row}{seed}", row, test=[*LONG, error], seed=seed)
+    found = section(page(), FC)
+    assert ("Ranges overlap, so the order is open: DFA and FA; FA and DTP alternating.\n"
+            "One seed, so no range: SDTP alternating.\n") in found
+    make(OUT / "fa0", "fa", test=[*LONG, 3.0])
+    make(OUT / "fa1", "fa", test=[*LONG, 3.0], seed=1)
+    assert "Ranges overlap, so the order is open: none.\n" in section(page(), FC)
+
+
 def test_one_that_has_long_had_its_best_is_not_improving(page):
     make(OUT / "a", "bp", test=[1.0, *LONG])
     assert "improving" not in verdict(page(), FC)
