@@ -44,6 +44,7 @@ BASES = {
     "runs.bench": [*NET, "--turns", "1", "--steps", "1", "--seconds", "0.01", "--warm-up", "0",
                    "--busy"],
     "runs.collect": ["run"],
+    "runs.extrapolate": ["run"],
     "runs.figure4": [*TINY, "--aux", "0", "--epochs", "1"],
     "runs.figure6_7": [*TINY, "--epochs", "1"],
     "runs.inverses": [*TINY, "--epochs", "1", "--seeds", "0", "--examples", "1"],

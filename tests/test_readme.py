@@ -77,6 +77,7 @@ COMMANDS = {
     "python -m runs.scaling.measured": [("cifar-fc,mnist-lc", "mnist-fc --seconds 0.1")],
     "mpiexec -n 2 python -m runs.scaling.measured": [
         *RANKS, ("cifar-fc,mnist-lc", "mnist-fc --seconds 0.1")],
+    "python -m runs.extrapolate runs/results/cifar-fc_bp": [],
     "python -m runs.collect runs/out/mnist-fc_fa_mnist_seed0": [],
     "python -m runs.report": [],
     "python -m ref.watch runs/out/mnist-fc_*": [("", " --once")],
