@@ -30,7 +30,10 @@ def share_out_cores(processes):
         os.environ["OPENBLAS_NUM_THREADS"] = str(max(1, cpus // processes))
 
 
-def opening(ranks):
+def opening(ranks, backend):
     """The line that names the ranks' processes: of one that is killed mpiexec gives the number."""
     where = ranks.comm.gather(f"{os.getpid()} on {ranks.MPI.Get_processor_name()}")
-    return f"{ranks.size} ranks, processes {', '.join(where)}" if ranks.rank == 0 else None
+    if ranks.rank:
+        return None
+    how = "" if backend == "numpy" else "; gradients go through host memory"
+    return f"{ranks.size} ranks, processes {', '.join(where)}{how}"

@@ -76,11 +76,10 @@ class Ranks:
 
     MPI         the module mpi4py.MPI;  comm  the communicator
     local_rank  number of this rank among those on its machine
-    on_device   whether the MPI library takes a GPU's memory; if not, gradients go through the host
     """
 
-    def __init__(self, MPI, comm, local_rank=0, on_device=False):
-        self.MPI, self.comm, self.local_rank, self.on_device = MPI, comm, local_rank, on_device
+    def __init__(self, MPI, comm, local_rank=0):
+        self.MPI, self.comm, self.local_rank = MPI, comm, local_rank
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
         self.counts = True
         self.who = f"rank {self.rank} of {self.size}: "
@@ -101,35 +100,34 @@ class Ranks:
         The mean is Σ_r (n_r / N) grads_r. A sum has a latency, so small arrays go together in one
         flat buffer; large ones are summed where they lie, which saves a copy of each.
         """
-        share, xp = n / N, get_xp(next(iter(grads.values()))) if self.on_device else np
-        together = {}
+        share, small = n / N, {}
         for name, array in grads.items():
-            place = array if self.on_device else to_host(array)
+            place = to_host(array)
             if place.size < LARGE:
-                together[name] = place
+                small[name] = place
                 continue
             if not (place.flags.c_contiguous and place.flags.writeable):
                 place = place.copy(order="C")
             place *= share
             self.comm.Allreduce(self.MPI.IN_PLACE, place)
-            grads[name] = get_xp(array).asarray(place)  # no copy on the host
-        if not together:
+            grads[name] = get_xp(array).asarray(place)  # no copy back on the host
+        if not small:
             return
-        start, buffer = 0, self._buffer(xp, together)
-        for name, array in together.items():
-            place = together[name] = buffer[start : start + array.size].reshape(array.shape)
-            xp.multiply(array, share, out=place)
+        start, buffer = 0, self._buffer(small)
+        for name, array in small.items():
+            place = small[name] = buffer[start : start + array.size].reshape(array.shape)
+            np.multiply(array, share, out=place)
             start += array.size
         self.comm.Allreduce(self.MPI.IN_PLACE, buffer)
-        for name, place in together.items():
+        for name, place in small.items():
             grads[name] = get_xp(grads[name]).asarray(place)
 
-    def _buffer(self, xp, arrays):
+    def _buffer(self, arrays):
         """Flat memory for all of {name: array} of one dtype, kept from step to step."""
         size = sum(array.size for array in arrays.values())
         dtype = next(iter(arrays.values())).dtype
         if dtype not in self.buffer or self.buffer[dtype].size < size:
-            self.buffer[dtype] = xp.empty(size, dtype)
+            self.buffer[dtype] = np.empty(size, dtype)
         return self.buffer[dtype][:size]
 
     def sums(self, array):

@@ -264,7 +264,7 @@ def work():
                 watched.go_on_in_child(f"go on with: python -m {MODULE} --mpi --resume {out}")
                 ranks = mpi.world()
             run = ranks.together(lambda: resume(args, ranks) if args.resume else start(args, ranks))
-            if args.mpi and (line := mpi.opening(ranks)):
+            if args.mpi and (line := mpi.opening(ranks, run.config["arguments"]["backend"])):
                 tell(line)
         except KeyboardInterrupt as stop:
             return say("interrupted before training began; give the command again",
