@@ -6,6 +6,7 @@ such are only counted.
 """
 
 import math
+import textwrap
 
 from ref import curves, plots
 from ref.folder import FolderError
@@ -13,6 +14,7 @@ from ref.folder import FolderError
 from . import command, output, searches
 
 BINS = 20
+LINE = 64  # characters of a panel's title
 
 
 def parser():
@@ -37,7 +39,7 @@ def title(about, accuracy):
     ended, diverged = len(accuracy["ended"]), len(accuracy["diverged"])
     return (f"{curves.method(about['rule'], about['schedule'])} on {about['arch']}, "
             f"{ended + diverged} configurations, {diverged} diverged\n"
-            f"{about['ranges']}; {epochs}; {about['whose']}")
+            + textwrap.fill(f"{about['ranges']}; {epochs}; {about['whose']}", LINE))
 
 
 def histograms(plt, searches):

@@ -163,7 +163,8 @@ def test_searches(search):
             assert int(best["epoch"]) == int(row["best_epoch"])
         accuracies.append(100 - float(row["error"]))
     shown = [float(row["accuracy"]) for row in table(RESULTS / "figure5.csv")
-             if (row["rule"], row["schedule"]) == (about["rule"], about["schedule"] or "")]
+             if (row["rule"], row["schedule"], row["ranges"]) == (
+                 about["rule"], about["schedule"] or "", about["ranges"])]
     assert sorted(shown) == sorted(accuracies)
 
 
