@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from runs import paper, records
+from runs import extrapolate, paper, records
+from runs.inverses import FROZEN
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "runs" / "results"
 TABLES = sorted(path.name for path in RESULTS.glob("*.csv"))
-FROM_CURVES = [name for name in TABLES if not name.startswith("figure7")]
+FROM_CURVES = [name for name in TABLES
+               if not name.startswith(("figure7", "inverses", "extrapolated"))]
+INVERSES = [name for name in TABLES if name.startswith("inverses")]
 
 
 def table(path):
@@ -46,8 +49,9 @@ PLOTTED = ("resnet20", "lenet-cifar")  # networks whose recorded runs ref.plot h
 
 def test_every_summary_is_known():
     """A new one needs a check here."""
-    assert set(TABLES) == {"table1.csv", "figure2.csv", "figure8.csv", "figure6.csv", "figure7.csv",
-                           "figure5.csv", "figure4_cifar-fc-parallel.csv"}
+    assert set(TABLES) - set(INVERSES) == {
+        "table1.csv", "figure2.csv", "figure8.csv", "figure6.csv", "figure7.csv", "figure5.csv",
+        "figure4_cifar-fc-parallel.csv", "extrapolated.csv"}
     assert {p.stem for p in RESULTS.glob("*.json")} == {Path(t).stem for t in TABLES} - {"table1"}
     drawn = {p.stem for p in RESULTS.glob("*.json")} | set(PLOTTED)
     assert {p.stem for p in RESULTS.glob("*.png")} == drawn
@@ -166,6 +170,38 @@ def test_searches(search):
              if (row["rule"], row["schedule"], row["ranges"]) == (
                  about["rule"], about["schedule"] or "", about["ranges"])]
     assert sorted(shown) == sorted(accuracies)
+
+
+def test_extrapolated():
+    """Of every long run of cifar-fc, as it is recorded."""
+    rows = table(RESULTS / "extrapolated.csv")
+    assert {row["run"] for row in rows} == {r.path.name for r in recorded() if r.epochs >= 100
+                                            and r.arch == "cifar-fc" and not records.differences(r)}
+    for row in rows:
+        again = extrapolate.row_of(records.read(RESULTS / row.pop("run")), int(row["epoch"]))
+        assert {k: float(v) for k, v in row.items()} == pytest.approx(
+            {k: v for k, v in again.items() if k != "run"}, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", INVERSES)
+def test_inverses(name):
+    """Both kinds of every seed and layer; the errors of the frozen are those of recorded runs."""
+    rows = table(RESULTS / name)
+    about = json.loads((RESULTS / name).with_suffix(".json").read_text())
+    layers = {row["layer"] for row in rows}
+    assert [(row["inverses"], int(row["seed"]), row["layer"]) for row in rows] == [
+        (kind, seed, l) for seed in about["seeds"] for kind in ("trained", "frozen")
+        for l in sorted(layers)]
+    rule, schedule = paper.method(about["row"])
+    for row in rows:
+        frozen = [r for r in recorded() if (r.arch, r.rule, r.schedule, r.seed) == (
+            about["network"], rule, schedule, int(row["seed"]))
+            and r.config["hyperparameters"]["inverse_lr"] == FROZEN]
+        if row["inverses"] == "frozen":
+            (run,) = frozen
+            assert float(row["best_test_error"]) == run.best()["test_error"]
+            assert float(row["last_test_error"]) == run.rows[-1]["test_error"]
+            assert int(row["epochs"]) == run.epochs
 
 
 def test_pictures_of_figure_7():
