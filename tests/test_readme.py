@@ -30,8 +30,8 @@ RANKS = ([("", "")] if importlib.util.find_spec("mpi4py") else
 SMALL = "\"local 3x3x2/4, softmax 10\""
 
 DOCUMENTS = ("README.md", "NOTES.md", "data_prep/README.md", "runs/README.md",
-             "runs/results/discussion.md", "runs/speed.md", "runs/scaling.md",
-             "ref/reference/FORMAT.md",
+             "runs/results/discussion.md", "runs/results/inverses.md", "runs/speed.md",
+             "runs/scaling.md", "ref/reference/FORMAT.md",
              "ref/reference/residual.md", "ref/commands.md", "ref/dendrites/README.md",
              "ref/plots.md", "ref/protocol.md",
              "ref/linear/README.md", "ref/units/README.md", "ref/export.md", "ref/gpu.md",
