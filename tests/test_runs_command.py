@@ -63,6 +63,7 @@ def test_what_is_recorded_is_no_default(module):
         source.parser())
     given = vars(parser.parse_args({"runs.search": ["--rule", "bp"],
                                     "runs.collect": ["run"],
+                                    "runs.extrapolate": ["run"],
                                      "runs.dendrites.__main__": ["first"]}.get(module, [])))
     for option in ("out", "work"):
         if option in given:
