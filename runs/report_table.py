@@ -130,8 +130,8 @@ def told_apart(rows):
         return
     pairs = []
     for i, row in enumerate(several, 1):
-        above = [name[id(other)] for other in several[i:] if other["test_low"] <= row["test_high"]
-                 and row["test_low"] <= other["test_high"]]
+        above = [name[id(other)] for other in several[i:]  # whose means are no lower
+                 if other["test_low"] <= row["test_high"]]
         if above:
             pairs.append(f"{name[id(row)]} and {', '.join(above)}")
     yield f"Ranges overlap, so the order is open: {'; '.join(pairs) or 'none'}."

@@ -26,12 +26,18 @@ def test_a_power_law_goes_on_as_one(a, b, c):
         assert found[key] == pytest.approx(a + b * 500**-c, abs=0.1 * falls + 1e-3)
 
 
-def test_the_least_squares_are_those_of_lstsq():
-    y = curve(10, 30, 0.7, noise=1.0)
+@pytest.mark.parametrize("a", [10, -5])
+def test_the_least_squares_are_those_of_lstsq(a):
+    """With a = 0 where it would be negative."""
+    y, least = curve(a, 60, 0.7, noise=0.1), []
+    for c in np.geomspace(0.05, 3, 160):
+        both = np.stack([np.ones(100), T**-c], 1)
+        (found_a, _), squares, *_ = np.linalg.lstsq(both, y, rcond=None)
+        if found_a < 0:
+            squares = np.linalg.lstsq(both[:, 1:], y, rcond=None)[1]
+        least.append(squares[0])
     (found,) = power_law(T, y[:, None], T).T
-    least = min(np.linalg.lstsq(np.stack([np.ones(100), T**-c], 1), y, rcond=None)[1][0]
-                for c in np.geomspace(0.05, 3, 160))
-    assert ((found - y) ** 2).sum() == pytest.approx(least)
+    assert ((found - y) ** 2).sum() == pytest.approx(min(least))
 
 
 def test_the_range_holds_most_ends():
