@@ -8,9 +8,9 @@ from ref import curves, plots
 from ref.common.command import tell
 
 from . import paper
+from .records import FEWEST
 
 BESIDE = 0.4  # opacity of what is recorded, where it is drawn beside yours
-FEWEST = 10  # epochs that a network's panels need, where others have them: less tells nothing
 
 
 def label(row):

@@ -23,6 +23,7 @@ from . import paper
 from .command import whose
 
 DIVERGED = "diverged"  # the file
+FEWEST = 10  # epochs that tell something of a run beside longer ones
 
 
 @dataclass(frozen=True)
@@ -227,13 +228,16 @@ def free(path):
 def cells(found):
     """{(arch, rule, schedule, data): [the longest run of each seed]} and the runs left over.
 
-    One that diverged is there only where its seed has no other.
+    One that diverged is there only where its seed has no other. One of less than FEWEST epochs
+    would spoil the mean of longer ones: it is there only where no seed has a longer one.
     """
     chosen, rest = {}, []
+    long = {r.what for r in found if r.epochs >= FEWEST and not differences(r)}
     for record in sorted(found, key=lambda r: (bool(r.diverged), -r.epochs, str(r.path))):
         seeds = chosen.setdefault(record.what, {})
         nothing = not record.rows and not record.diverged
-        if nothing or differences(record) or record.seed in seeds:
+        short = record.epochs < FEWEST and not record.diverged and record.what in long
+        if nothing or short or differences(record) or record.seed in seeds:
             rest.append(record)
         else:
             seeds[record.seed] = record

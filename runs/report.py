@@ -81,8 +81,9 @@ def how_to_read(out):
     yield ("- Errors are in %. A cell holds the lowest test (or train) error over a run's epochs, "
            f"as the paper's \"best errors\" over {paper.EPOCHS} epochs do. Both are picked on the "
            "data they are reported for. With several seeds it is their mean.")
-    yield (f"- A run of less than {figures.FEWEST} epochs is too short to compare. One whose best "
-           "test error falls in the last tenth of its epochs counts as still improving.")
+    yield (f"- A run of less than {records.FEWEST} epochs is too short to compare, and no part of "
+           "a mean of longer ones. One whose best test error falls in the last tenth of its epochs "
+           "counts as still improving.")
     yield ("- Cells are runs with this project's default hyperparameters, whose source is named: "
            "`Table 5` is the paper's own, `found` is ours. All other runs are on "
            f"[{report_runs.PAGE}]({report_runs.PAGE}).")

@@ -19,7 +19,7 @@ def variant(record, in_a_cell):
     if papers:
         found.append("Table 5's values" if not found else "otherwise Table 5's values")
     if not in_a_cell and not found:
-        found.append("another run of this cell and seed is longer")
+        found.append("another run of this cell is longer")
     in_table = record.arch.replace("-conv", "-lc") in paper.COLUMNS
     own_data = paper.DATA.get(record.arch.split("-")[0]) == record.data
     if not own_data:

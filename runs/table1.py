@@ -138,7 +138,7 @@ def table(column, data_name, rows, cells, whose, outcomes=None):
                for (r, seed), outcome in (outcomes or {}).items()
                if r == row and outcome.state != "done"]
         comparable = "test" in found and test_paper is not None and (
-            min(r.epochs for r in runs if r.rows and not r.diverged) >= figures.FEWEST)
+            min(r.epochs for r in runs if r.rows and not r.diverged) >= records.FEWEST)
         yield {
             "method": figures.label(row), "whose": whose, "network": arch,
             "data": data_name, "rule": rule, "schedule": schedule,

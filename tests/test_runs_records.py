@@ -139,6 +139,18 @@ def test_the_longest_run_of_a_seed_is_the_cells(here):
     assert [r.path.name for r in rest] == ["longer", "short"]
 
 
+def test_a_run_too_short_to_compare_spoils_no_mean(here):
+    few = records.FEWEST - 1
+    make(here / "long", test=[5] * records.FEWEST)
+    make(here / "short", test=[9] * few, seed=1)
+    make(here / "short-fa", "fa", test=[9] * few, seed=1)  # there is no longer one
+    make(here / "long-fa", "fa", test=[9] * records.FEWEST, lr=0.5)  # of another setting
+    cells, rest = records.cells(records.read_all(here))
+    assert {what[1]: [r.path.name for r in runs] for what, runs in cells.items()} == {
+        "bp": ["long"], "fa": ["short-fa"]}
+    assert [r.path.name for r in rest] == ["long-fa", "short"]
+
+
 def test_an_older_record_without_some_keys(here):
     make(here / "run", "dtp-parallel")
     path = here / "run" / "config.json"

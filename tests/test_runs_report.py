@@ -152,7 +152,7 @@ def test_all_runs_are_listed_by_what_differs(page):
     assert list(found) == [
         "[BP](a/config.json)",
         "[BP; lr 0.5](b/config.json)",
-        "[BP; another run of this cell and seed is longer](c/config.json)",
+        "[BP; another run of this cell is longer](c/config.json)",
         "[FA; on digits; seed 3](e/config.json)",
         "[TP, parallel; not in the paper's table](d/config.json)"]  # f has no epoch
     assert found["[BP; lr 0.5](b/config.json)"] == {
