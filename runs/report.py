@@ -18,7 +18,6 @@ from . import (
     figure4,
     figure5,
     figure6_7,
-    figures,
     output,
     paper,
     records,
