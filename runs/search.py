@@ -232,7 +232,7 @@ class Search:
             place / "search.json", "runs.search", rule=self.args.rule, schedule=self.schedule,
             arch=self.args.arch, data=self.args.data, seed=self.args.seed,
             ranges="; ".join(["wider than Table 4" if self.args.wider else "Table 4", *(
-                f"{key} {' to '.join(map(str, v)) if isinstance(v, tuple) else v}"
+                f"{key} {(' to ' if isinstance(v, tuple) else ', ').join(map(str, v))}"
                 for key, v in self.args.vary)]),
             selected_on=self.selected_on, chance=self.chance,
             epochs=self.args.epochs, keep=self.args.keep, keep_epochs=self.args.keep_epochs)

@@ -19,7 +19,7 @@ def run(*arguments):
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("cases", [20, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cases", [10, pytest.param(60, marks=pytest.mark.slow)])
 def test_a_few_cases(cases):
     """Files and options; what they are is the same every time."""
     status, said = run("--cases", cases, "--seed", "suite", "--kinds", "file,option")

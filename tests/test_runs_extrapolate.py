@@ -41,10 +41,10 @@ def test_the_least_squares_are_those_of_lstsq(a):
 
 
 def test_the_range_holds_most_ends():
-    """Of 40 noisy curves, whose true end is 30.9; a range of 90 % may miss some."""
-    ranges = [extrapolate(curve(30, 20, 0.5, noise=0.5, seed=seed), 500) for seed in range(40)]
+    """Of 20 noisy curves, whose true end is 30.9; a range of 90 % may miss some."""
+    ranges = [extrapolate(curve(30, 20, 0.5, noise=0.5, seed=seed), 500) for seed in range(20)]
     inside = sum(r["low"] <= 30 + 20 * 500**-0.5 <= r["high"] for r in ranges)
-    assert inside >= 30
+    assert inside >= 15
     assert np.median([r["high"] - r["low"] for r in ranges]) < 2
 
 

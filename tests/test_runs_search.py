@@ -262,7 +262,7 @@ def test_other_options_are_drawn_too(command, here, tiny):
     for name in ("", "_vary-batch_size-feedback_law-feedback_scale-normalise"):
         about, rows = searches.read(f"runs/out/results/search_dense-6-softmax-10_fa_tiny{name}")
         tables.append([searches.setting_of(row) for row in rows])
-    assert "batch_size [10, 20]" in about["ranges"] and "scale 0.5 to 4.0" in about["ranges"]
+    assert "batch_size 10, 20;" in about["ranges"] and "scale 0.5 to 4.0" in about["ranges"]
     for usual, more in zip(*tables, strict=True):
         assert {key: more[key] for key in usual if key != "batch_size"} == {
             key: usual[key] for key in usual if key != "batch_size"}
