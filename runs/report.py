@@ -67,7 +67,9 @@ def introduction(out, found, cells):
     yield ""
     discussion = RECORDED / "discussion.md"
     if discussion.exists():
-        yield f"What this means: [discussion.md]({link(out, discussion)})."
+        yield (f"What this means, and what is recorded besides (sign-symmetry, learned feedback, "
+               f"inverses): [discussion.md]({link(out, discussion)}). Segregated dendrites: [their "
+               f"own page]({link(out, RECORDED.parents[1] / 'ref/dendrites/README.md')}).")
     yield f"Every run, with its settings: [{report_runs.PAGE}]({report_runs.PAGE})."
     yield ""
 
@@ -80,6 +82,8 @@ def how_to_read(out):
     yield ("- Errors are in %. A cell holds the lowest test (or train) error over a run's epochs, "
            f"as the paper's \"best errors\" over {paper.EPOCHS} epochs do. Both are picked on the "
            "data they are reported for. With several seeds it is their mean.")
+    yield ("- Train errors are taken during the epoch, on augmented images on CIFAR-10: before the "
+           "network overfits, they are above the test error.")
     yield (f"- A run of less than {records.FEWEST} epochs is too short to compare, and no part of "
            "a mean of longer ones. One whose best test error falls in the last tenth of its epochs "
            "counts as still improving.")

@@ -36,12 +36,15 @@ def test_the_table_of_mnist_is_what_is_recorded():
     with open(ROOT / "runs" / "results" / "table1.csv", newline="") as file:
         recorded = [row for row in csv.DictReader(file) if row["network"] == "mnist-fc"]
     expected = [[row["method"], f"{float(row['paper_test']):.2f}", f"{float(row['test']):.2f}",
-                 row["seeds"]] for row in recorded]
+                 row["hyperparameters_from"]] for row in recorded]
     assert rows(README, "| method | paper") == sorted(expected, key=lambda row: float(row[1]))
     good = sum(float(row["test_difference"]) <= 0.35 for row in recorded)
     assert f"{good} of {len(recorded)} are reached to within 0.35 points" in README
-    epochs = re.search(r"ours, (\d+) epochs", README)[1]
-    assert {max(map(int, row["epochs"].split("/"))) for row in recorded} == {int(epochs)}
+    seeds, low, high = re.search(
+        r"mean of (\w+) seeds,\s+(\d+)\s+to\s+(\d+)\s+epochs", README).groups()
+    assert seeds == "three" and {row["seeds"] for row in recorded} == {"3"}
+    epochs = [int(n) for row in recorded for n in row["epochs"].split("/")]
+    assert [min(epochs), max(epochs)] == [int(low), int(high)]
 
 
 def test_the_main_job_prints_such_lines(command, here, digits):
