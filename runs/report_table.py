@@ -122,19 +122,19 @@ def order(rows):
 
 
 def told_apart(rows):
-    """What the seeds say of the order: methods whose ranges overlap, and those with one seed."""
+    """What the seeds say of the order: groups of methods whose ranges all overlap, and those with
+    one seed."""
     rows = sorted((row for row in rows if row["seeds"]), key=lambda row: row["test"])
     name = {id(row): row["method"].replace(",", "") for row in rows}  # which has commas of its own
     several = [row for row in rows if row["seeds"] > 1]
     if not several:
         return
-    pairs = []
-    for i, row in enumerate(several, 1):
-        above = [name[id(other)] for other in several[i:]  # whose means are no lower
-                 if other["test_low"] <= row["test_high"]]
-        if above:
-            pairs.append(f"{name[id(row)]} and {', '.join(above)}")
-    yield f"Ranges overlap, so the order is open: {'; '.join(pairs) or 'none'}."
+    # all whose ranges hold one number overlap one another; where a range begins there are the most
+    groups = [[name[id(row)] for row in several if row["test_low"] <= at <= row["test_high"]]
+              for at in sorted({row["test_low"] for row in several})]
+    largest = [", ".join(group) for group in groups
+               if len(group) > 1 and not any(set(group) < set(other) for other in groups)]
+    yield f"Ranges overlap, so the order is open, within: {'; '.join(largest) or 'none'}."
     if single := [name[id(row)] for row in rows if row["seeds"] == 1]:
         yield f"One seed, so no range: {', '.join(single)}."
     yield ""
