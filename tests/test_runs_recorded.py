@@ -177,8 +177,9 @@ def test_searches(search):
 def test_extrapolated():
     """Of every long run of cifar-fc, as it is recorded."""
     rows = table(RESULTS / "extrapolated.csv")
-    assert {row["run"] for row in rows} == {r.path.name for r in recorded() if r.epochs >= 100
-                                            and r.arch == "cifar-fc" and not records.differences(r)}
+    assert {row["run"] for row in rows} == {
+        r.path.name for r in recorded() if r.epochs >= extrapolate.FEWEST
+        and r.arch == "cifar-fc" and not records.differences(r)}
     for row in rows:
         again = extrapolate.row_of(records.read(RESULTS / row.pop("run")), int(row["epoch"]))
         assert {k: float(v) for k, v in row.items()} == pytest.approx(
