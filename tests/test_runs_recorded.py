@@ -145,6 +145,7 @@ def test_figure_4():
         setting = config["hyperparameters"]
         is_one = (config["arguments"]["arch"], setting.get("schedule")) == ("cifar-fc", "parallel")
         is_one &= config["arguments"]["rule"] in ("sdtp", "ao-sdtp")
+        is_one &= set(records.differences(records.read(RESULTS / run))) <= {"aux"}
         if is_one and len(curve(run)) >= epochs:
             errors = [float(row["test_error"]) for row in curve(run)][:epochs]
             found[str(setting.get("aux", 0))] = min(errors), errors[-1], len(errors)
