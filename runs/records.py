@@ -231,15 +231,13 @@ def cells(found):
     One that diverged is there only where its seed has no other. One of less than FEWEST epochs
     would spoil the mean of longer ones: it is there only where no seed has a longer one.
     """
-    chosen, rest = {}, []
-    long = {r.what for r in found if r.epochs >= FEWEST and not differences(r)}
-    for record in sorted(found, key=lambda r: (bool(r.diverged), -r.epochs, str(r.path))):
-        seeds = chosen.setdefault(record.what, {})
-        nothing = not record.rows and not record.diverged
-        short = record.epochs < FEWEST and not record.diverged and record.what in long
-        if nothing or short or differences(record) or record.seed in seeds:
-            rest.append(record)
-        else:
-            seeds[record.seed] = record
-    full = {what: [seeds[s] for s in sorted(seeds)] for what, seeds in chosen.items() if seeds}
-    return full, sorted(rest, key=lambda r: r.path.name)
+    plain = [r for r in sorted(found, key=lambda r: (bool(r.diverged), -r.epochs, str(r.path)))
+             if (r.rows or r.diverged) and not differences(r)]
+    long = {r.what for r in plain if r.epochs >= FEWEST and not r.diverged}
+    chosen = {}
+    for record in plain:
+        if record.epochs >= FEWEST or record.diverged or record.what not in long:
+            chosen.setdefault(record.what, {}).setdefault(record.seed, record)
+    full = {what: [seeds[s] for s in sorted(seeds)] for what, seeds in chosen.items()}
+    used = {r.path for runs in full.values() for r in runs}
+    return full, sorted((r for r in found if r.path not in used), key=lambda r: r.path.name)

@@ -145,9 +145,14 @@ def test_a_run_too_short_to_compare_spoils_no_mean(here):
     make(here / "short", test=[9] * few, seed=1)
     make(here / "short-fa", "fa", test=[9] * few, seed=1)  # there is no longer one
     make(here / "long-fa", "fa", test=[9] * records.FEWEST, lr=0.5)  # of another setting
+    make(here / "short-dfa", "dfa", test=[9] * few)  # the longer one diverged
+    make(here / "long-dfa", "dfa", test=[9] * records.FEWEST, seed=1)
+    make(here / "bad", "bp", test=[9] * few, seed=2)  # counts as diverged, whatever its epochs
+    for name in ("long-dfa", "bad"):
+        (here / name / "diverged").write_text("NaN\n")
     cells, rest = records.cells(records.read_all(here))
     assert {what[1]: [r.path.name for r in runs] for what, runs in cells.items()} == {
-        "bp": ["long"], "fa": ["short-fa"]}
+        "bp": ["long", "bad"], "fa": ["short-fa"], "dfa": ["short-dfa", "long-dfa"]}
     assert [r.path.name for r in rest] == ["long-fa", "short"]
 
 
